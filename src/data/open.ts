@@ -1,0 +1,104 @@
+/** @file Opening a folder of labelled images: the format is recognised by what is in the folder. */
+import type { Dataset, GroundTruth } from '../detection/annotation.ts'
+import type { Store } from '../storage/store.ts'
+import { UserError } from '../tensor/error.ts'
+import { cocoSplitName, cocoSplits, isCoco, readCoco } from './coco.ts'
+import { everything, isFolder, join, type ImageSize, type ReadOptions } from './files.ts'
+import { isVoc, readVoc, vocSplits } from './voc.ts'
+import { isYolo, readYolo, yoloSplits } from './yolo.ts'
+
+/** A format: how a folder of it looks, its splits, its reader. */
+interface Format {
+  readonly is: (store: Store, base: string) => Promise<boolean>
+  readonly splits: (store: Store, base: string) => Promise<string[]>
+  readonly splitName?: (store: Store, base: string, split: string) => Promise<string>
+  readonly read: (options: ReadOptions) => Promise<Dataset>
+}
+
+const formats: readonly Format[] = [
+  { is: isVoc, splits: vocSplits, read: readVoc },
+  { is: isCoco, splits: cocoSplits, splitName: cocoSplitName, read: readCoco },
+  { is: isYolo, splits: yoloSplits, read: readYolo },
+]
+
+const lookedFor = [
+  'VOC (Annotations/ with JPEGImages/)',
+  'COCO (annotations/instances_<split>.json with images/)',
+  'YOLO (images/ with labels/, or <split>/images with <split>/labels)',
+].join(', ')
+
+export interface OpenOptions {
+  /** A name of `listSplits`, or "all"; default: `defaultSplit`. */
+  readonly split?: string
+  /** Needed for YOLO, and for VOC annotations without a size. */
+  readonly imageSize?: ImageSize
+}
+
+/**
+ * Reads one split of the data set at `root`. Boxes that are degenerate or exceed the image, and images that are missing, are
+ * mended or dropped, each with a sentence in `problems`. Throws UserError for an unknown format or split, wrong files, or when nothing is left.
+ */
+export async function openDataset(store: Store, root: string, options: OpenOptions = {}): Promise<Dataset> {
+  const { format, base } = await recognise(store, root)
+  const splits = await format.splits(store, base)
+  const asked = options.split ?? defaultSplit(splits)
+  const split = splits.includes(asked) ? asked : ((await format.splitName?.(store, base, asked)) ?? asked)
+  if (split !== everything && !splits.includes(split)) {
+    throw new UserError(`${root}: has no split "${asked}"; it has ${[...splits, everything].map((s) => `"${s}"`).join(', ')}`)
+  }
+  const dataset = await format.read({ store, base, split, imageSize: options.imageSize })
+  if (dataset.samples.length === 0) {
+    const why = dataset.problems.length ? `; first of ${dataset.problems.length} problems: ${dataset.problems[0]}` : ''
+    throw new UserError(`${root}: split "${split}" is empty: no image with its annotation was found${why}`)
+  }
+  if (dataset.classes.length === 0) throw new UserError(`${root}: no object is labelled in any of its ${dataset.samples.length} images, so there are no classes`)
+  return dataset
+}
+
+/** The splits that the data set at `root` names; "all" is always there beside them. */
+export async function listSplits(store: Store, root: string): Promise<string[]> {
+  const { format, base } = await recognise(store, root)
+  return format.splits(store, base)
+}
+
+/** The split to evaluate on when none is asked for: test, else val, else all there is. */
+export function defaultSplit(splits: readonly string[]): string {
+  return ['test', 'val'].find((name) => splits.includes(name)) ?? everything
+}
+
+/** The format and its folder: `root`, or the one folder below that has a known form. */
+async function recognise(store: Store, root: string): Promise<{ format: Format; base: string }> {
+  const own = await formatOf(store, root)
+  if (own) return { format: own, base: root }
+  if (!(await isFolder(store, root))) throw new UserError(`${root}: no such folder; check the path`)
+  const found: { format: Format; base: string }[] = []
+  for (const name of await store.list(root)) {
+    const base = join(root, name)
+    if (name.startsWith('.') || !(await isFolder(store, base))) continue
+    const format = await formatOf(store, base)
+    if (format) found.push({ format, base })
+  }
+  if (found.length > 1) throw new UserError(`${root}: holds several data sets; name one of ${found.map((f) => f.base).join(', ')}`)
+  if (!found[0]) throw new UserError(`${root}: no known data set; looked, here and one folder below, for ${lookedFor}`)
+  return found[0]
+}
+
+async function formatOf(store: Store, base: string): Promise<Format | undefined> {
+  for (const format of formats) if (await format.is(store, base)) return format
+  return undefined
+}
+
+/** The data set with labels that count in a model's `classes`, by name. Throws UserError for an object of a class the model lacks. */
+export function mapClasses(dataset: Dataset, classes: readonly string[]): Dataset {
+  const target = dataset.classes.map((name) => classes.indexOf(name))
+  const samples = dataset.samples.map((sample) => {
+    const labels = sample.truth.labels.map((label) => {
+      const mapped = target[label]!
+      if (mapped < 0) throw new UserError(`class "${dataset.classes[label]}" (in ${sample.path}) is unknown to the model; its classes are ${classes.join(', ')}`)
+      return mapped
+    })
+    const truth: GroundTruth = { ...sample.truth, labels }
+    return { ...sample, truth }
+  })
+  return { ...dataset, classes, samples }
+}

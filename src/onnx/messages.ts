@@ -1,0 +1,49 @@
+/** @file What a protobuf message says beyond the fields that the IR holds: kept aside on load, put back on save. */
+import { create, type DescMessage, isFieldSet, type MessageShape } from '@bufbuild/protobuf'
+
+/** A message with the fields of `message` that are not in `handled` (and those unknown to the library); undefined when there are none. */
+export function remainder<D extends DescMessage>(schema: D, message: MessageShape<D>, handled: ReadonlySet<string>): MessageShape<D> | undefined {
+  const rest = create(schema)
+  let found = false
+  for (const field of schema.fields) {
+    if (handled.has(field.localName) || !isFieldSet(message, field)) continue
+    setField(rest, field.localName, (message as Record<string, unknown>)[field.localName])
+    found = true
+  }
+  if (message.$unknown?.length) {
+    rest.$unknown = message.$unknown
+    found = true
+  }
+  return found ? rest : undefined
+}
+
+/** Puts the fields of `rest` into `message`. */
+export function restore<D extends DescMessage>(schema: D, message: MessageShape<D>, rest: MessageShape<D> | undefined): MessageShape<D> {
+  if (!rest) return message
+  for (const field of schema.fields) {
+    if (isFieldSet(rest, field)) setField(message, field.localName, (rest as Record<string, unknown>)[field.localName])
+  }
+  if (rest.$unknown) message.$unknown = rest.$unknown
+  return message
+}
+
+function setField(message: object, name: string, value: unknown): void {
+  ;(message as Record<string, unknown>)[name] = value
+}
+
+const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
+
+/** Text of UTF-8 bytes, or undefined when they are none. */
+export function textOf(bytes: Uint8Array): string | undefined {
+  try {
+    return utf8.decode(bytes)
+  } catch {
+    return undefined
+  }
+}
+
+const encoder = new TextEncoder()
+
+export function bytesOfText(text: string): Uint8Array<ArrayBuffer> {
+  return encoder.encode(text)
+}

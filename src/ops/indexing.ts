@@ -1,0 +1,149 @@
+/** @file Gather, Scatter and their kin: elements picked and placed by index. */
+import { intAttribute, stringAttribute } from '../ir/attributes.ts'
+import { constantOf, dimsOf, type Node, type Value } from '../ir/graph.ts'
+import { i64, sizeOf, tensor, toNumbers } from '../tensor/tensor.ts'
+import type { Builder } from './builder.ts'
+import { type ChannelRule, type KeptIndices, notDifferentiable, opaque, type OpDef, type PatchEdit, type Vjp } from './define.ts'
+import { gatherTensor } from './fold.ts'
+import { table } from './index-map.ts'
+import { inputOf, link, outputOf, ref, sameAs, typed, wrapAxis, zerosLike } from './rules.ts'
+import { numbersOf } from './shape-data.ts'
+
+const axisOf = (node: Node): number => wrapAxis(intAttribute(node, 'axis', 0), inputOf(node, 0).shape?.length ?? 0)
+
+/** Adds `updates` into zeros of `dims` at `indices` (of the updates' shape); equal indices add up. */
+function scatterAdd(b: Builder, dims: readonly number[], indices: Value, updates: Value, axis: number): Value {
+  return b.op('ScatterElements', [zerosLike(b, dims), indices, updates], { axis, reduction: 'add' })
+}
+
+const gatherVjp: Vjp = (b, node, [dy]) => {
+  const dims = dimsOf(inputOf(node, 0))
+  const indices = inputOf(node, 1)
+  const axis = axisOf(node)
+  const back = (flowing: Value): Value => {
+    const count = sizeOf(dimsOf(indices))
+    const rows = dims.map((d, i) => (i === axis ? count : d))
+    const updates = b.reshape(flowing, rows)
+    const begin = consecutive(constantOf(indices) && numbersOf(indices), dims[axis]!)
+    if (begin !== undefined) {
+      const pads = [...dims.map((_, i) => (i === axis ? begin : 0)), ...dims.map((d, i) => (i === axis ? d - begin - count : 0))]
+      return b.op('Pad', [updates, b.ints(pads)])
+    }
+    const column = b.reshape(indices, dims.map((_, i) => (i === axis ? count : 1)))
+    return scatterAdd(b, dims, b.op('Expand', [column, b.ints(rows)]), updates, axis)
+  }
+  return [dy && (() => back(dy))]
+}
+
+/** The first of indices that count upwards one by one: then the gradient is mere padding. */
+function consecutive(indices: readonly number[] | undefined, length: number): number | undefined {
+  const first = indices?.[0]
+  if (first === undefined) return undefined
+  const begin = first < 0 ? first + length : first
+  return indices!.every((v, i) => (v < 0 ? v + length : v) === begin + i) ? begin : undefined
+}
+
+/** The constant indices of a Gather that keeps its axis (a vector of them), non-negative. */
+function tableOf(node: Node): number[] | undefined {
+  const constant = constantOf(node.inputs[1])
+  const length = inputOf(node, 0).shape?.[axisOf(node)]
+  if (constant?.dims.length !== 1 || typeof length !== 'number') return undefined
+  return toNumbers(constant).map((v) => (v < 0 ? v + length : v))
+}
+
+const gatherChannels: ChannelRule = (node) => {
+  const x = inputOf(node, 0)
+  const y = outputOf(node)
+  const axis = axisOf(node)
+  const rank = inputOf(node, 1).shape?.length
+  if (rank === undefined) return { links: [] }
+  const indices = tableOf(node)
+  const links = (x.shape ?? []).flatMap((_, i) => (i === axis ? [] : [link(ref(x, i), ref(y, i < axis ? i : i + rank - 1))]))
+  if (indices) return { links: [...links, link(ref(x, axis), ref(y, axis), table(indices))] }
+  return { links, blocked: [{ ref: ref(x, axis), reason: 'Gather picks from this axis by a single or computed index' }] }
+}
+
+function patchGather(node: Node, kept: KeptIndices, edit: PatchEdit): void {
+  const axis = axisOf(node)
+  const left = kept(ref(inputOf(node, 0), axis))
+  const indices = tableOf(node)
+  if (!left || !indices) return
+  const position = new Map(left.map((k, i) => [k, i]))
+  const after = indices.flatMap((k) => position.get(k) ?? [])
+  const constant = constantOf(node.inputs[1])!
+  edit.setConstant(node, 1, constant.dtype === 'int32' ? tensor('int32', [after.length], Int32Array.from(after)) : i64(after))
+}
+
+const gather: OpDef = {
+  type: 'Gather',
+  shape(node) {
+    const x = inputOf(node, 0)
+    const indices = inputOf(node, 1).shape
+    const axis = axisOf(node)
+    return typed(x.dtype, x.shape && indices && [...x.shape.slice(0, axis), ...indices, ...x.shape.slice(axis + 1)])
+  },
+  vjp: gatherVjp,
+  channels: gatherChannels,
+  patch: patchGather,
+  fold(node, [x, indices]) {
+    if (x && indices) {
+      const out = gatherTensor(x, indices, wrapAxis(intAttribute(node, 'axis', 0), x.dims.length))
+      return out && [out]
+    }
+    // Single lengths of a shape that is not known in full.
+    const known = node.inputs[0]?.producer?.opType === 'Shape' && indices ? numbersOf(outputOf(node)) : undefined
+    return known && [i64(known, indices!.dims)]
+  },
+}
+
+const gatherElements: OpDef = {
+  type: 'GatherElements',
+  shape: (node) => typed(inputOf(node, 0).dtype, inputOf(node, 1).shape),
+  vjp: (b, node, [dy]) => [dy && (() => scatterAdd(b, dimsOf(inputOf(node, 0)), inputOf(node, 1), dy, axisOf(node)))],
+  channels: opaque('every element is picked by an index of its own'),
+}
+
+/** ScatterElements: for reduction "none" the indices must be unique (as ONNX demands), else the gradient of the updates is not defined. */
+const scatterElementsVjp: Vjp = (b, node, [dy]) => {
+  const indices = inputOf(node, 1)
+  const axis = axisOf(node)
+  const reduction = stringAttribute(node, 'reduction', 'none')
+  const refuse = (): never => {
+    throw new Error(`ScatterElements "${node.name}": no gradient for reduction "${reduction}"`)
+  }
+  if (!dy) return []
+  const untouched = (): Value => b.op('ScatterElements', [dy, indices, zerosLike(b, dimsOf(indices))], { axis })
+  return [
+    () => (reduction === 'none' ? untouched() : reduction === 'add' ? dy : refuse()),
+    undefined,
+    () => (reduction === 'none' || reduction === 'add' ? b.op('GatherElements', [dy, indices], { axis }) : refuse()),
+  ]
+}
+
+const gatherND: OpDef = {
+  type: 'GatherND',
+  shape(node) {
+    const x = inputOf(node, 0)
+    const indices = inputOf(node, 1).shape
+    const picked = indices?.at(-1)
+    const batch = intAttribute(node, 'batch_dims', 0)
+    const known = x.shape && indices && typeof picked === 'number'
+    return typed(x.dtype, known ? [...indices.slice(0, -1), ...x.shape!.slice(batch + picked)] : undefined)
+  },
+  vjp(b, node, [dy]) {
+    const back = (flowing: Value): Value => {
+      if (intAttribute(node, 'batch_dims', 0) !== 0) throw new Error(`GatherND "${node.name}": no gradient with batch_dims`)
+      return b.op('ScatterND', [zerosLike(b, dimsOf(inputOf(node, 0))), inputOf(node, 1), flowing], { reduction: 'add' })
+    }
+    return [dy && (() => back(dy))]
+  },
+  channels: opaque('elements are picked by index tuples'),
+}
+
+export const indexing: readonly OpDef[] = [
+  gather,
+  gatherElements,
+  { type: 'ScatterElements', shape: sameAs(0), vjp: scatterElementsVjp, channels: opaque('every element is placed by an index of its own') },
+  gatherND,
+  { type: 'ScatterND', shape: sameAs(0), vjp: notDifferentiable, channels: opaque('elements are placed by index tuples') },
+]

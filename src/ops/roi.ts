@@ -1,0 +1,4 @@
+/** @file x */
+import type { OpDef } from './define.ts'
+
+export const roi: readonly OpDef[] = []

@@ -1,0 +1,132 @@
+/** @file Budgets: one ratio for all groups, found by bisection, until the whole model meets what was asked. */
+import type { Model } from '../ir/graph.ts'
+import { UserError } from '../tensor/error.ts'
+import type { ChannelGroup } from './groups.ts'
+import { type Cost, widthCost } from './width-cost.ts'
+
+export interface WidthOptions {
+  /** Widths are rounded to multiples of this many channels; a group's full width is always allowed. Default 8. */
+  readonly round?: number
+  /** No group goes below this many channels. Default: `round`. */
+  readonly minimum?: number
+}
+
+export interface BudgetOptions extends WidthOptions {
+  readonly model: Model
+  /** The groups that may be cut: prunable groups of `model`. */
+  readonly groups: readonly ChannelGroup[]
+  /** Fraction (0 to 1) of the parameters to remove. */
+  readonly removeParams?: number
+  /** Fraction (0 to 1) of the multiply-accumulates to remove; with `removeParams`, both are met. */
+  readonly removeMacs?: number
+  /** What the fractions are of; default the model as it is. The original's, when a model is cut in several steps. */
+  readonly reference?: Cost
+}
+
+export interface Budget {
+  /** Units that each group keeps, by group id. */
+  readonly widths: ReadonlyMap<string, number>
+  /** Fraction of the channels kept in every group, before rounding. */
+  readonly ratio: number
+  readonly before: Cost
+  readonly after: Cost
+}
+
+interface Goal {
+  readonly key: keyof Cost
+  readonly words: string
+  readonly fraction: number
+  /** Most that may be left. */
+  readonly limit: number
+}
+
+/**
+ * Widths that remove at least the asked fractions, and as little more as rounding allows: the largest ratio that meets the budget,
+ * then single groups are given back one rounding step where the budget still holds. Throws UserError where the budget cannot be met.
+ */
+export function solveBudget(options: BudgetOptions): Budget {
+  const { model, groups } = options
+  const whole = groups.find((g) => !g.prunable)
+  if (whole) throw new UserError(`group "${whole.id}" cannot be cut: ${whole.reason}`)
+  const cost = widthCost(model, groups)
+  const reference = options.reference ?? cost(groups.map((g) => g.channels))
+  const goals = goalsOf(options, reference)
+  const met = (c: Cost): boolean => goals.every((g) => c[g.key] <= g.limit)
+  const at = (ratio: number): number[] => groups.map((g) => widthAt(g, ratio, options))
+
+  const before = cost(at(1))
+  let widths = at(1)
+  let ratio = 1
+  if (!met(before)) {
+    if (!met(cost(at(0)))) throw impossible(goals, cost(at(0)), reference, groups.length)
+    let low = 0
+    let high = 1
+    // 40 halvings tell apart any two widths below 10^12.
+    for (let i = 0; i < 40; i++) {
+      const middle = (low + high) / 2
+      if (met(cost(at(middle)))) low = middle
+      else high = middle
+    }
+    ratio = low
+    widths = giveBack(groups, at(low), at(high), options, (w) => met(cost(w)))
+  }
+  return { widths: new Map(groups.map((g, i) => [g.id, widths[i]!])), ratio, before, after: cost(widths) }
+}
+
+/** Units that a group keeps at `ratio` (0: its minimum, 1: all). Grows with the ratio. */
+export function widthAt(group: ChannelGroup, ratio: number, { round = 8, minimum = round }: WidthOptions): number {
+  // Channels are counted on the first producer's output axis, where one unit may hold several.
+  const perUnit = group.producers[0]!.member.perUnit
+  const step = round / greatestCommonDivisor(round, perUnit)
+  const rounded = Math.round((group.channels * ratio) / step) * step
+  return Math.min(group.channels, Math.max(rounded, step, Math.ceil(minimum / perUnit / step) * step))
+}
+
+function greatestCommonDivisor(a: number, b: number): number {
+  return b === 0 ? a : greatestCommonDivisor(b, a % b)
+}
+
+/** Groups of like width reach the budget's edge together; those that need not go over it are left at the wider step. */
+function giveBack(groups: readonly ChannelGroup[], narrow: readonly number[], wide: readonly number[], options: WidthOptions, met: (widths: readonly number[]) => boolean): number[] {
+  const widths = [...narrow]
+  groups.forEach((_, i) => {
+    if (wide[i]! <= narrow[i]!) return
+    widths[i] = wide[i]!
+    if (!met(widths)) widths[i] = narrow[i]!
+  })
+  return widths
+}
+
+function goalsOf({ removeParams, removeMacs, round = 8, minimum = round }: BudgetOptions, reference: Cost): Goal[] {
+  for (const [name, value] of [['round', round], ['minimum', minimum]] as const) {
+    if (!Number.isInteger(value) || value < 1) throw new UserError(`${name} must be a whole number of channels, 1 or more, not ${value}`)
+  }
+  const goals: Goal[] = []
+  for (const [key, words, fraction] of [['params', 'parameters', removeParams], ['macs', 'multiply-accumulates', removeMacs]] as const) {
+    if (fraction === undefined) continue
+    if (!(fraction >= 0 && fraction < 1)) throw new UserError(`the fraction of ${words} to remove must lie from 0 to below 1, not ${fraction}`)
+    goals.push({ key, words, fraction, limit: reference[key] * (1 - fraction) })
+  }
+  if (goals.length === 0) throw new UserError('the budget asks for nothing; say what fraction of the parameters or of the multiply-accumulates to remove')
+  return goals
+}
+
+function impossible(goals: readonly Goal[], least: Cost, reference: Cost, groups: number): UserError {
+  const faults = goals
+    .filter((g) => least[g.key] > g.limit)
+    // Rounded down: the figure told can really be reached.
+    .map((g) => `${percent(g.fraction)} of the ${g.words} cannot be removed: the ${groups} chosen groups allow ${percent(Math.floor((1 - least[g.key] / reference[g.key]) * 1000) / 1000)} at most`)
+  return new UserError(`${faults.join('; ')}. Ask for less, allow more groups, or round to fewer channels`)
+}
+
+function percent(fraction: number): string {
+  return `${Number((fraction * 100).toFixed(1))}%`
+}
+
+/** The `count` units of highest score, ascending; of equal scores the first. */
+export function bestUnits(scores: ArrayLike<number>, count: number): number[] {
+  return Array.from(scores, (_, k) => k)
+    .sort((a, b) => scores[b]! - scores[a]! || a - b)
+    .slice(0, count)
+    .sort((a, b) => a - b)
+}

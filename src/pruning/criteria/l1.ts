@@ -1,0 +1,13 @@
+/** @file L1 norm of filters: Li et al., "Pruning Filters for Efficient ConvNets", ICLR 2017, section 3.1: s_j = sum |F_j|. */
+import { addByUnit, type Criterion, weightsOf } from './criterion.ts'
+
+/** Sums |w| over the weights that produce a channel (all producers, where a stream has several). */
+export const l1: Criterion = {
+  name: 'l1',
+  needs: 'weights',
+  score(group) {
+    const scores = new Float64Array(group.channels)
+    for (const { member } of group.producers) addByUnit(member, group.channels, weightsOf(member), Math.abs, scores)
+    return scores
+  },
+}

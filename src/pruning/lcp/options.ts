@@ -1,0 +1,59 @@
+/** @file The options of localization-aware channel pruning; the defaults follow the paper where it is known. */
+import { type AuxOptions, lcpAux } from '../../train/aux-task.ts'
+
+export interface LcpOptions {
+  readonly aux: AuxOptions
+  /** Weight of L_a beside L_re in the scores (DCP's lambda). */
+  readonly alpha: number
+  /** Whether L_re takes part in the scores and in the update. */
+  readonly reconstruction: boolean
+  /** Weight of L_a in stage fine-tuning; undefined: 1 / m. */
+  readonly beta: number | undefined
+  /** Weight of L_a in the update of the kept weights; undefined: 1 / m. */
+  readonly gamma: number | undefined
+  /** One accumulation and the best K, or rounds of `block` channels with an update after each (DCP: block 1). */
+  readonly select: 'one-shot' | 'greedy'
+  readonly block: number
+  /** Greedy: stop early where |L_prev - L_now| / L_0 falls to this or below; undefined: never. */
+  readonly epsilon: number | undefined
+  /** Score and update layer by layer, or all layers of a stage at once. */
+  readonly sweep: 'layer' | 'stage'
+  /** Weights of the layers when scores are taken (one-shot): the trained ones, or zero. Greedy always starts from zero. */
+  readonly start: 'trained' | 'zero'
+  /** Images whose gradients score the channels. */
+  readonly images: number
+  readonly batch: number
+  /** Epochs of stage fine-tuning (L_f) before a stage is pruned, and their learning rate. */
+  readonly stageEpochs: number
+  readonly stageRate: number
+  /** Epochs of updating the kept weights: over the training images (sweep by stage) or the selection images (sweep by layer). */
+  readonly updateEpochs: number
+  readonly updateRate: number
+  /** Gradients of the update are clipped to this joint norm. */
+  readonly updateClip: number
+}
+
+export const lcpDefaults: LcpOptions = {
+  aux: lcpAux,
+  alpha: 1,
+  reconstruction: true,
+  beta: undefined,
+  gamma: undefined,
+  select: 'one-shot',
+  block: 8,
+  epsilon: undefined,
+  sweep: 'stage',
+  start: 'trained',
+  images: 96,
+  batch: 8,
+  stageEpochs: 1,
+  stageRate: 0.002,
+  updateEpochs: 1,
+  updateRate: 0.01,
+  updateClip: 10,
+}
+
+/** 1 / m, or 1 where the box loss is left out. */
+export function perM(aux: AuxOptions): number {
+  return aux.m > 0 ? 1 / aux.m : 1
+}

@@ -1,0 +1,136 @@
+/** @file LCP, stage by stage, input to output: { fine-tune with L_f; for the layers of the stage: select, cut, update }. */
+import type { Dim } from '../../ir/graph.ts'
+import { valueNamed } from '../../ir/walk.ts'
+import { type AuxTask, createAuxTask } from '../../train/aux-task.ts'
+import { type Detector, withWeights } from '../../train/detector.ts'
+import type { Criterion } from '../criteria/criterion.ts'
+import { type ChannelGroup, findGroups, indicesOf } from '../groups.ts'
+import { makePlan, without } from '../plan.ts'
+import { stagesOf } from '../stages.ts'
+import { applyPlan } from '../surgery.ts'
+import type { Layer } from './joint-loss.ts'
+import { createUpdater } from './scoring.ts'
+import { selectGreedy, selectOneShot } from './select.ts'
+import { tuneStage } from './stage-tuning.ts'
+import type { Workspace } from './workspace.ts'
+
+/** What happened to one layer: the two gradient norms tell which term chose its channels. */
+export interface LayerLog {
+  readonly weight: string
+  readonly group: string
+  readonly before: number
+  readonly after: number
+  /** Norm of the accumulated dL_re/dW. */
+  readonly gradientReconstruction: number
+  /** Norm of the accumulated alpha dL_a/dW. */
+  readonly gradientLocalization: number
+}
+
+export interface StageLog {
+  readonly end: string
+  readonly seconds: number
+  readonly losses: Readonly<Record<string, number>>
+  readonly layers: readonly LayerLog[]
+  /** Loss L_re + gamma L_a at the end of each update. */
+  readonly updates: readonly number[]
+  readonly rounds: number
+}
+
+export interface LcpOutcome {
+  /** The cut detector, its weights trained along the way. */
+  readonly detector: Detector
+  /** Units of the original that each group keeps. */
+  readonly kept: ReadonlyMap<string, readonly number[]>
+  readonly stages: readonly StageLog[]
+}
+
+/** Prunes `groups` of the baseline to `widths` (units kept, by group id). */
+export async function runLcp(w: Workspace, criterion: Criterion, groups: readonly ChannelGroup[], widths: ReadonlyMap<string, number>): Promise<LcpOutcome> {
+  const kept = new Map<string, readonly number[]>()
+  const stages: StageLog[] = []
+  let working = w.baseline
+  let round = 0
+  for (const stage of stagesOf(w.baseline.model, w.baseline.card.stageEnds, groups)) {
+    const start = performance.now()
+    const aux = stage.end === undefined ? undefined : createAuxTask(w.baseline, stage.end, featureOf(working, stage.end), w.options.batch, w.options.aux, w.seed)
+    const log = { layers: [] as LayerLog[], updates: [] as number[], rounds: 0 }
+    const tuned = w.options.stageEpochs > 0 ? await tuneStage(w, working, aux, ++round) : { detector: working, losses: {} }
+    working = tuned.detector
+    const cuts = stage.groups.filter((g) => widths.get(g.id)! < g.channels)
+    for (const set of w.options.sweep === 'stage' ? [cuts] : cuts.map((g) => [g])) {
+      if (set.length === 0) continue
+      const result = await pruneSet(w, criterion, working, set.map((g) => g.id), groups, widths, kept, aux, ++round)
+      working = result.working
+      log.layers.push(...result.layers)
+      log.updates.push(...result.updates)
+      log.rounds += result.rounds
+    }
+    stages.push({ end: stage.end ?? 'outputs', seconds: (performance.now() - start) / 1000, losses: tuned.losses, ...log })
+  }
+  return { detector: working, kept, stages }
+}
+
+/** Selects, cuts and updates some groups at once; adds to `kept`. */
+async function pruneSet(
+  w: Workspace, criterion: Criterion, working: Detector, ids: readonly string[], originals: readonly ChannelGroup[], widths: ReadonlyMap<string, number>,
+  kept: Map<string, readonly number[]>, aux: AuxTask | undefined, round: number,
+): Promise<{ working: Detector; layers: LayerLog[]; updates: number[]; rounds: number }> {
+  const groups = findGroups(working.model).filter((g) => ids.includes(g.id))
+  const question = { criterion, groups, layers: layersOf(groups, originals, kept), widths }
+  const selection = w.options.select === 'greedy' ? await selectGreedy(w, working, question, aux, round) : await selectOneShot(w, working, question, aux)
+  const plan = makePlan(groups, selection.kept, { method: criterion.name })
+  // None of these groups was cut before: their units are those of the original.
+  for (const [id, units] of selection.kept) kept.set(id, units)
+  let cut: Detector = { ...working, model: applyPlan(selection.working.model, plan) }
+  const updates: number[] = []
+  if (w.options.updateEpochs > 0) {
+    const updater = await createUpdater(w, cut, layersOf(groups, originals, kept), aux)
+    try {
+      updates.push(await updater.run(w.options.updateEpochs, round))
+      cut = { ...cut, model: withWeights(cut.model, updater.step.weights()) }
+    } finally {
+      await updater.release()
+    }
+  }
+  const layers = groups.flatMap((g) => g.consumers.map(({ member }) => {
+    const norms = selection.scores.norms.get(member.value.name)!
+    return { weight: member.value.name, group: g.id, before: g.channels, after: selection.kept.get(g.id)!.length, gradientReconstruction: norms.reconstruction, gradientLocalization: norms.localization }
+  }))
+  return { working: cut, layers, updates, rounds: selection.rounds }
+}
+
+/** The consumers of the groups, each once, with what is left of their outputs. */
+function layersOf(groups: readonly ChannelGroup[], originals: readonly ChannelGroup[], kept: ReadonlyMap<string, readonly number[]>): Layer[] {
+  const layers = new Map<string, Layer>()
+  for (const g of groups) {
+    for (const { node, member } of g.consumers) {
+      const output = node.outputs[0]!.name
+      layers.set(output, { weight: member.value.name, output, keep: keptOf(output, originals, kept) })
+    }
+  }
+  return [...layers.values()]
+}
+
+/** What the cuts so far leave of a baseline value, by axis. */
+function keptOf(name: string, originals: readonly ChannelGroup[], kept: ReadonlyMap<string, readonly number[]>): Layer['keep'] {
+  const removed = new Map<number, number[]>()
+  const lengths = new Map<number, Dim>()
+  for (const g of originals) {
+    const units = kept.get(g.id)
+    if (!units) continue
+    const stays = new Set(units)
+    const gone = Array.from({ length: g.channels }, (_, k) => k).filter((k) => !stays.has(k))
+    for (const member of g.members) {
+      if (member.value.name !== name) continue
+      removed.set(member.axis, [...(removed.get(member.axis) ?? []), ...indicesOf(member, gone)])
+      lengths.set(member.axis, member.value.shape?.[member.axis])
+    }
+  }
+  return [...removed].map(([axis, indices]) => ({ axis, indices: without(lengths.get(axis) as number, indices) }))
+}
+
+function featureOf(working: Detector, end: string): [number, number, number] {
+  const [, c, h, w] = valueNamed(working.model.graph, end).shape ?? []
+  if (typeof c !== 'number' || typeof h !== 'number' || typeof w !== 'number') throw new Error(`the shape of stage end "${end}" is not known`)
+  return [c, h, w]
+}

@@ -1,0 +1,175 @@
+/** @file The whole way of pruning: budget, selection, cut, fine-tuning, each step measured. */
+import type { AugmentOptions } from '../data/augment.ts'
+import { modelCost } from '../passes/cost.ts'
+import { upgradeOpset } from '../passes/upgrade-opset.ts'
+import type { Runtime, SessionOptions } from '../runtime/session.ts'
+import { createRng } from '../tensor/rng.ts'
+import { UserError } from '../tensor/error.ts'
+import type { Detector } from '../train/detector.ts'
+import { type Evaluation, evaluate } from '../train/evaluate.ts'
+import type { Listener } from '../train/events.ts'
+import type { ImageSource } from '../train/source.ts'
+import { type EpochRecord, trainDetector } from '../train/train.ts'
+import { bestUnits, type Budget, solveBudget } from './budget.ts'
+import type { Criterion } from './criteria/criterion.ts'
+import { type ChannelGroup, findGroups } from './groups.ts'
+import type { LcpOptions } from './lcp/options.ts'
+import { runLcp, type StageLog } from './lcp/run.ts'
+import { createLoaders, type Workspace } from './lcp/workspace.ts'
+import { makePlan, type PrunePlan } from './plan.ts'
+import { applyPlan } from './surgery.ts'
+
+/** "inner": channels that one layer produces, as the paper prunes; "all": residual streams too. */
+export type GroupChoice = 'inner' | 'all'
+
+export interface BudgetRequest {
+  readonly removeParams?: number
+  readonly removeMacs?: number
+  /** Widths are multiples of this. */
+  readonly round: number
+  readonly groups: GroupChoice
+}
+
+export interface FinetuneOptions {
+  readonly epochs: number
+  readonly batch: number
+  readonly rate: number
+  readonly warmup: number
+  /** Forward-backward passes over images in all, those of pruning included; fixes the number of epochs instead of `epochs`. */
+  readonly totalPasses?: number
+}
+
+export interface PruneOptions {
+  readonly runtime: Runtime
+  readonly session?: SessionOptions
+  readonly criterion: Criterion
+  readonly budget: BudgetRequest
+  readonly lcp: LcpOptions
+  readonly finetune: FinetuneOptions
+  readonly augment: AugmentOptions
+  readonly seed: number
+  readonly listener?: Listener
+}
+
+/** Where images come from: training and validation to prune with, `test` to measure with. */
+export interface PruneSources {
+  readonly train: ImageSource
+  readonly val?: ImageSource
+  readonly test: ImageSource
+}
+
+export interface Measured extends Evaluation {
+  readonly params: number
+  readonly macs: number
+}
+
+export interface PassCounts {
+  readonly selection: number
+  readonly stage: number
+  readonly update: number
+  readonly finetune: number
+  readonly total: number
+}
+
+export interface Selected {
+  readonly plan: PrunePlan
+  /** Cut, before fine-tuning. */
+  readonly detector: Detector
+  readonly budget: Budget
+  readonly stages: readonly StageLog[]
+  readonly passes: { readonly selection: number; readonly stage: number; readonly update: number }
+}
+
+export interface PruneResult {
+  readonly plan: PrunePlan
+  readonly detector: Detector
+  readonly before: Measured
+  readonly cut: Measured
+  readonly after: Measured
+  readonly stages: readonly StageLog[]
+  readonly epochs: readonly EpochRecord[]
+  readonly bestEpoch: number
+  readonly passes: PassCounts
+  readonly skipped: Evaluation['skipped']
+}
+
+/** The groups of a model that may be cut. Throws UserError when there are none. */
+export function chooseGroups(detector: Detector, choice: GroupChoice): ChannelGroup[] {
+  const groups = findGroups(detector.model)
+  const chosen = groups.filter((g) => g.prunable && (choice === 'all' || !g.coupled))
+  if (chosen.length === 0) throw new UserError(`the model has no channel group to cut (${groups.length} groups, all must stay whole; see inspect)`)
+  return chosen
+}
+
+/** Chooses the channels to keep and cuts; criteria with gradients train along the way. */
+export async function select(detector: Detector, train: ImageSource, options: PruneOptions): Promise<Selected> {
+  const { criterion, seed } = options
+  const groups = chooseGroups(detector, options.budget.groups)
+  const { removeParams, removeMacs, round } = options.budget
+  const budget = solveBudget({ model: detector.model, groups, removeParams, removeMacs, round })
+  const origin = { method: criterion.name, seed }
+  if (criterion.needs === 'weights') {
+    const kept = new Map(groups.map((g) => [g.id, bestUnits(criterion.score(g, { rng: createRng(`${seed}/${criterion.name}`) }), budget.widths.get(g.id)!)]))
+    const plan = makePlan(groups, kept, origin)
+    return { plan, detector: { ...detector, model: applyPlan(detector.model, plan) }, budget, stages: [], passes: { selection: 0, stage: 0, update: 0 } }
+  }
+  const passes = { selection: 0, stage: 0, update: 0 }
+  const workspace: Workspace = {
+    runtime: options.runtime,
+    session: options.session,
+    options: options.lcp,
+    augment: options.augment,
+    seed,
+    listener: options.listener,
+    baseline: detector,
+    baselineGraph: upgradeOpset(detector.model),
+    train,
+    ...createLoaders(detector, train, options.lcp, options.augment, seed),
+    passes,
+  }
+  const outcome = await runLcp(workspace, criterion, groups, budget.widths)
+  return { plan: makePlan(groups, outcome.kept, origin), detector: outcome.detector, budget, stages: outcome.stages, passes }
+}
+
+/** Measures, selects, cuts, measures, fine-tunes (best epoch by `val`), measures. */
+export async function prune(detector: Detector, sources: PruneSources, options: PruneOptions): Promise<PruneResult> {
+  const measure = async (d: Detector): Promise<Measured> => {
+    const { params, macs } = modelCost(d.model)
+    return { params, macs, ...(await evaluate(d, sources.test, options)) }
+  }
+  const before = await measure(detector)
+  const selected = await select(detector, sources.train, options)
+  const cut = await measure(selected.detector)
+  const spent = selected.passes.selection + selected.passes.stage + selected.passes.update
+  const epochs = finetuneEpochs(options.finetune, spent, sources.train.dataset.samples.length)
+  const tuned = epochs === 0 ? undefined : await trainDetector(selected.detector, sources.train, sources.val, {
+    ...options,
+    epochs,
+    batch: options.finetune.batch,
+    rate: options.finetune.rate,
+    warmup: options.finetune.warmup,
+    optimizer: { type: 'sgd', momentum: 0.9, weightDecay: 5e-4, clipNorm: 10 },
+  })
+  const result = tuned?.detector ?? selected.detector
+  const finetune = tuned?.passes ?? 0
+  return {
+    plan: selected.plan,
+    detector: result,
+    before,
+    cut,
+    after: tuned ? await measure(result) : cut,
+    stages: selected.stages,
+    epochs: tuned?.epochs ?? [],
+    bestEpoch: tuned?.best ?? 0,
+    passes: { ...selected.passes, finetune, total: spent + finetune },
+    skipped: before.skipped,
+  }
+}
+
+/** Epochs that bring the passes to the wanted total, rounded up to the rival's favour; or those asked for. */
+function finetuneEpochs(options: FinetuneOptions, spent: number, images: number): number {
+  if (options.totalPasses === undefined) return options.epochs
+  const perEpoch = Math.floor(images / options.batch) * options.batch
+  if (options.totalPasses < spent) throw new UserError(`pruning itself took ${spent} passes over images, more than the ${options.totalPasses} allowed in all`)
+  return Math.ceil((options.totalPasses - spent) / perEpoch)
+}

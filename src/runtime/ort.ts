@@ -1,0 +1,94 @@
+/** @file The common part of ONNX Runtime's Node and web packages: they share one API. */
+import type { InferenceSession as OrtSession, Tensor as OrtTensor, TypedTensor } from 'onnxruntime-common'
+import { serializeModel } from '../onnx/save.ts'
+import type { DType } from '../tensor/dtype.ts'
+import { UserError } from '../tensor/error.ts'
+import { sizeOf, type Tensor } from '../tensor/tensor.ts'
+import type { Runtime, Session, SessionOptions } from './session.ts'
+
+/** What we use of `onnxruntime-node` and `onnxruntime-web`. */
+export interface OrtModule {
+  readonly InferenceSession: { create(model: Uint8Array, options?: OrtSession.SessionOptions): Promise<OrtSession> }
+  readonly Tensor: new (type: OrtTensor.Type, data: never, dims: readonly number[]) => TypedTensor<OrtTensor.Type>
+  readonly env: { readonly versions: { readonly common: string; readonly node?: string; readonly web?: string } }
+}
+
+export function ortRuntime(name: string, ort: OrtModule, defaultProvider: string): Runtime {
+  return {
+    name,
+    version: ort.env.versions.node ?? ort.env.versions.web ?? ort.env.versions.common,
+    async load(model, options = {}) {
+      const bytes = model instanceof Uint8Array ? model : serializeModel(model)
+      const provider = options.provider ?? defaultProvider
+      let session: OrtSession
+      try {
+        session = await ort.InferenceSession.create(bytes, sessionOptions(options, provider))
+      } catch (error) {
+        throw loadError(error, name, provider)
+      }
+      return wrap(ort, session)
+    },
+  }
+}
+
+function sessionOptions(options: SessionOptions, provider: string): OrtSession.SessionOptions {
+  return {
+    executionProviders: [provider],
+    ...(options.threads !== undefined && { intraOpNumThreads: options.threads, interOpNumThreads: 1 }),
+    enableMemPattern: options.memoryPattern ?? true,
+    enableCpuMemArena: options.arena ?? true,
+    graphOptimizationLevel: options.optimization ?? 'all',
+    // Warnings of the runtime would mix with --json output; errors reach us as exceptions.
+    logSeverityLevel: 3,
+    ...(options.profilePrefix !== undefined && { enableProfiling: true, profileFilePrefix: options.profilePrefix }),
+  }
+}
+
+function wrap(ort: OrtModule, session: OrtSession): Session {
+  const toOrt = (t: Tensor): TypedTensor<OrtTensor.Type> => new ort.Tensor(t.dtype as OrtTensor.Type, t.data as never, t.dims)
+  const wanted = new Set(session.inputNames)
+  return {
+    inputNames: session.inputNames,
+    outputNames: session.outputNames,
+    async run(feeds, into = {}) {
+      const given: Record<string, OrtTensor> = {}
+      for (const [name, t] of Object.entries(feeds)) if (wanted.has(name)) given[name] = toOrt(t)
+      for (const name of session.inputNames) if (!given[name]) throw new Error(`input "${name}" of the model was not given`)
+      const fetches: Record<string, OrtTensor | null> = {}
+      for (const name of session.outputNames) fetches[name] = into[name] ? toOrt(into[name]) : null
+      let results: OrtSession.OnnxValueMapType
+      try {
+        results = await session.run(given, fetches)
+      } catch (error) {
+        throw runError(error)
+      }
+      const out: Record<string, Tensor> = {}
+      for (const name of session.outputNames) {
+        const t = results[name] as OrtTensor | undefined
+        if (!t) continue
+        out[name] = into[name] ?? { dtype: t.type as DType, dims: t.dims, data: t.data as Tensor['data'] }
+        if (sizeOf(t.dims) !== out[name].data.length) throw new Error(`output "${name}" has dims [${t.dims.join(',')}] but ${out[name].data.length} elements`)
+      }
+      return out
+    },
+    async release() {
+      await session.release()
+    },
+  }
+}
+
+/** Names the failing node first: "running Conv "layer1.conv2": <the runtime's words>". */
+function runError(error: unknown): Error {
+  const message = error instanceof Error ? error.message : String(error)
+  const match = /running (\w+) node\. Name:'([^']*)'/.exec(message)
+  return match ? new Error(`running ${match[1]} "${match[2]}": ${message}`, { cause: error }) : new Error(`running the model: ${message}`, { cause: error })
+}
+
+function loadError(error: unknown, runtime: string, provider: string): Error {
+  const message = error instanceof Error ? error.message : String(error)
+  if (/backend|execution provider|no available/i.test(message) && !/Node/.test(message)) {
+    return new UserError(`${runtime} has no execution provider "${provider}" here (${message}); choose another with --ep`, { cause: error })
+  }
+  const match = /Node \(([^)]*)\) Op \(([^)]*)\)/.exec(message) ?? /node with name '([^']*)'/i.exec(message)
+  return new Error(match ? `the runtime refuses node "${match[1]}": ${message}` : `the runtime refuses the model: ${message}`, { cause: error })
+}

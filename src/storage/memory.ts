@@ -1,0 +1,41 @@
+/** @file Store in memory: for tests and browsers. */
+import { UserError } from '../tensor/error.ts'
+import type { Store } from './store.ts'
+
+export function memoryStore(files: Record<string, Uint8Array | string> = {}): Store {
+  const entries = new Map<string, Uint8Array>()
+  const encode = (data: Uint8Array | string): Uint8Array => (typeof data === 'string' ? new TextEncoder().encode(data) : data)
+  for (const [path, data] of Object.entries(files)) entries.set(normal(path), encode(data))
+  const read = (path: string): Uint8Array => {
+    const data = entries.get(normal(path))
+    if (!data) throw new UserError(`${path}: no such file; check the path`)
+    return data
+  }
+  const under = (path: string): string[] => {
+    const prefix = normal(path) === '' ? '' : `${normal(path)}/`
+    return [...entries.keys()].filter((key) => key.startsWith(prefix)).map((key) => key.slice(prefix.length))
+  }
+  return {
+    read: async (path) => read(path),
+    readRange: async (path, offset, length) => {
+      const data = read(path)
+      if (offset + length > data.length) throw new UserError(`${path}: ends at byte ${data.length}; the file is truncated`)
+      return data.slice(offset, offset + length)
+    },
+    readText: async (path) => new TextDecoder().decode(read(path)),
+    list: async (path) => [...new Set(under(path).map((rest) => rest.split('/')[0]!))].sort(),
+    stat: async (path) => {
+      const data = entries.get(normal(path))
+      if (data) return { size: data.length, isDirectory: false }
+      return under(path).length ? { size: 0, isDirectory: true } : undefined
+    },
+    writeAtomic: async (path, data) => void entries.set(normal(path), encode(data)),
+    remove: async (path) => {
+      for (const key of [...entries.keys()]) if (key === normal(path) || key.startsWith(`${normal(path)}/`)) entries.delete(key)
+    },
+  }
+}
+
+function normal(path: string): string {
+  return path.split('/').filter((part) => part !== '' && part !== '.').join('/')
+}

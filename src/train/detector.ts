@@ -1,0 +1,29 @@
+/** @file A detector in hand: its model, its card, its default boxes; and the same model with other weights. */
+import { setInitializer, cloneModel } from '../ir/edit.ts'
+import type { Model } from '../ir/graph.ts'
+import { type DetectorCard, readCard } from '../detection/card.ts'
+import { type DefaultBoxes, makeDefaultBoxes } from '../detection/default-boxes.ts'
+import type { Tensor } from '../tensor/tensor.ts'
+
+export interface Detector {
+  readonly model: Model
+  readonly card: DetectorCard
+  readonly defaults: DefaultBoxes
+}
+
+/** Reads the card of `model`; `file` names it in errors. */
+export function detectorOf(model: Model, file: string): Detector {
+  const card = readCard(model.metadata, file)
+  return { model, card, defaults: makeDefaultBoxes(card.defaultBoxes) }
+}
+
+/** A copy with the weights of `weights` (by initializer name) in place of its own; shares all others. */
+export function withWeights(model: Model, weights: ReadonlyMap<string, Tensor>): Model {
+  const copy = cloneModel(model).model
+  for (const v of copy.graph.initializers) {
+    const content = weights.get(v.name)
+    // Training swaps its buffers: what goes into a model must be a copy.
+    if (content) setInitializer(v, { ...content, data: content.data.slice() })
+  }
+  return copy
+}

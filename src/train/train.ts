@@ -1,0 +1,138 @@
+/** @file Trains a detector on labelled images; the epoch that is best on the validation split is kept. */
+import { trainableWeights } from '../autodiff/import-graph.ts'
+import type { OptimizerOptions } from '../autodiff/optimizers.ts'
+import { buildTrainStep, type StepGraph } from '../autodiff/train-graph.ts'
+import type { AugmentOptions } from '../data/augment.ts'
+import type { Model } from '../ir/graph.ts'
+import { upgradeOpset } from '../passes/upgrade-opset.ts'
+import type { Runtime, SessionOptions } from '../runtime/session.ts'
+import type { Tensor } from '../tensor/tensor.ts'
+import { type Detector, withWeights } from './detector.ts'
+import { type Evaluation, evaluate } from './evaluate.ts'
+import type { Listener } from './events.ts'
+import { addMultibox, importDetector, multiboxFeeds } from './multibox.ts'
+import { cosineRate } from './schedule.ts'
+import { type ImageSource, loaderFor } from './source.ts'
+import { createTrainStep } from './step.ts'
+
+export interface TrainOptions {
+  readonly runtime: Runtime
+  readonly session?: SessionOptions
+  readonly epochs: number
+  readonly batch: number
+  readonly rate: number
+  /** Steps of linear warm-up. */
+  readonly warmup: number
+  readonly optimizer: OptimizerOptions
+  readonly augment: AugmentOptions
+  readonly seed: number
+  /** Evaluate on the validation split from this epoch on (1-based); the best is kept. Default 1. */
+  readonly evaluateFrom?: number
+  readonly listener?: Listener
+}
+
+export interface EpochRecord {
+  readonly epoch: number
+  readonly classification: number
+  readonly localization: number
+  readonly seconds: number
+  /** On the validation split; absent where there is none, or before `evaluateFrom`. */
+  readonly AP?: number
+  readonly AP50?: number
+}
+
+export interface TrainResult {
+  readonly detector: Detector
+  readonly epochs: readonly EpochRecord[]
+  /** Epoch whose weights were kept. */
+  readonly best: number
+  /** Forward-backward passes over images. */
+  readonly passes: number
+  /** Seconds that steps waited for images. */
+  readonly waitedSeconds: number
+  readonly skipped: Evaluation['skipped']
+}
+
+/** Weight of a batch's statistics in the running ones, torch's default. */
+export const statisticsMomentum = 0.1
+
+/** The detector's training step: multibox loss on `batch` images, all weights trained, BN on batch statistics. */
+export function detectorStep(detector: Detector, batch: number, optimizer: OptimizerOptions): StepGraph {
+  const working: Model = upgradeOpset(detector.model)
+  const weights = trainableWeights(working.graph)
+  return buildTrainStep((b) => {
+    const imported = importDetector(b, working, batch, { trainable: (v) => weights.has(v), batchStatistics: statisticsMomentum })
+    const { classification, localization } = addMultibox(b, detector, working, imported, batch)
+    const loss = b.add(classification, localization, 'loss')
+    return {
+      objectives: [{ loss, wrt: imported.parameters.map((p) => p.input) }],
+      metrics: { loss, classification, localization },
+      updates: imported.updates,
+    }
+  }, optimizer)
+}
+
+/** Content of a model's initializer by name. */
+export function initializerOf(model: Model): (name: string) => Tensor {
+  const byName = new Map(model.graph.initializers.map((v) => [v.name, v.initializer!]))
+  return (name) => {
+    const t = byName.get(name)
+    if (!t) throw new Error(`the model has no initializer "${name}"`)
+    return t
+  }
+}
+
+/** Trains on `train`; after each epoch measures on `val` (where given) and keeps the best epoch, else the last. */
+export async function trainDetector(detector: Detector, train: ImageSource, val: ImageSource | undefined, options: TrainOptions): Promise<TrainResult> {
+  const { batch, listener } = options
+  const loader = loaderFor(train, detector.card, { batch, augment: options.augment, seed: `${options.seed}/train`, shuffle: true, dropLast: true })
+  const graph = detectorStep(detector, batch, options.optimizer)
+  const step = await createTrainStep(options.runtime, graph, initializerOf(detector.model), options.session)
+  const feeds = multiboxFeeds(detector, batch)
+  const schedule = { rate: options.rate, warmup: options.warmup, steps: options.epochs * loader.batches }
+  const records: EpochRecord[] = []
+  let best = { epoch: 0, AP: -Infinity, model: detector.model }
+  let done = 0
+  try {
+    for (let epoch = 1; epoch <= options.epochs; epoch++) {
+      const start = performance.now()
+      listener?.({ type: 'phase', name: `epoch ${epoch}/${options.epochs}`, total: loader.batches, unit: 'steps' })
+      const sums = { classification: 0, localization: 0, steps: 0 }
+      for await (const data of loader.epoch(epoch)) {
+        const metrics = await step.run(feeds(data), cosineRate(done, schedule))
+        done += 1
+        sums.steps += 1
+        sums.classification += metrics.classification!
+        sums.localization += metrics.localization!
+        listener?.({ type: 'progress', done: sums.steps, values: { loss: metrics.loss!, images: sums.steps * batch } })
+      }
+      const record = {
+        epoch,
+        classification: sums.classification / sums.steps,
+        localization: sums.localization / sums.steps,
+        seconds: (performance.now() - start) / 1000,
+      }
+      const measured = val && epoch >= (options.evaluateFrom ?? 1)
+      const model = measured || epoch === options.epochs ? withWeights(detector.model, step.weights()) : undefined
+      const score = measured ? await evaluate({ ...detector, model: model! }, val, { runtime: options.runtime, session: options.session }) : undefined
+      records.push(score ? { ...record, AP: score.AP, AP50: score.AP50 } : record)
+      if (model && (score?.AP ?? Infinity) > best.AP) best = { epoch, AP: score?.AP ?? Infinity, model }
+      listener?.({ type: 'end', summary: epochLine(records.at(-1)!) })
+    }
+  } finally {
+    await step.release()
+  }
+  return {
+    detector: { ...detector, model: best.model },
+    epochs: records,
+    best: best.epoch,
+    passes: done * batch,
+    waitedSeconds: loader.waitedMs / 1000,
+    skipped: loader.skipped,
+  }
+}
+
+function epochLine(r: EpochRecord): string {
+  const losses = `classification ${r.classification.toFixed(3)}, localization ${r.localization.toFixed(3)}, ${r.seconds.toFixed(0)} s`
+  return r.AP === undefined ? losses : `${losses}, val AP ${r.AP.toFixed(3)} AP50 ${r.AP50!.toFixed(3)}`
+}

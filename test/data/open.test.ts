@@ -1,0 +1,45 @@
+/** @file Recognising folders, and mapping a data set's classes to a model's. */
+import { describe, expect, it } from 'vitest'
+import { mapClasses, openDataset } from '../../src/data/open.ts'
+import type { Dataset } from '../../src/detection/annotation.ts'
+import { memoryStore } from '../../src/storage/memory.ts'
+import { UserError } from '../../src/tensor/error.ts'
+
+const voc = (base: string): Record<string, string> => ({ [`${base}/Annotations/a.xml`]: '<annotation></annotation>', [`${base}/JPEGImages/a.jpg`]: 'x' })
+
+describe('openDataset', () => {
+  it('says what was looked for', async () => {
+    const store = memoryStore({ 'd/readme.txt': 'x', 'd/pictures/a.jpg': 'x' })
+    await expect(openDataset(store, 'd')).rejects.toThrow(/^d: no known data set; looked, here and one folder below, for VOC .*, COCO .*, YOLO/)
+    await expect(openDataset(store, 'e')).rejects.toThrow('e: no such folder; check the path')
+    await expect(openDataset(store, 'd')).rejects.toBeInstanceOf(UserError)
+  })
+
+  it('does not choose between two data sets', async () => {
+    await expect(openDataset(memoryStore({ ...voc('d/VOC2007'), ...voc('d/VOC2012') }), 'd')).rejects.toThrow('d: holds several data sets; name one of d/VOC2007, d/VOC2012')
+  })
+
+  it('refuses a data set without images, or without any object', async () => {
+    const empty = { ...voc('d'), 'd/ImageSets/Main/val.txt': 'gone\n' }
+    await expect(openDataset(memoryStore(empty), 'd', { split: 'val' })).rejects.toThrow(/d: split "val" is empty: .*first of 1 problems: d\/Annotations\/gone\.xml/)
+    await expect(openDataset(memoryStore(voc('d')), 'd', { imageSize: async () => ({ width: 5, height: 5 }) })).rejects.toThrow(/no object is labelled/)
+  })
+})
+
+describe('mapClasses', () => {
+  const dataset: Dataset = {
+    format: 'voc', split: 'val', classes: ['ant', 'bee', 'cow'], problems: [],
+    samples: [{ id: 'a', path: 'a.jpg', width: 9, height: 9, truth: { boxes: new Float32Array(8), labels: Int32Array.of(0, 2), crowd: new Uint8Array(2), difficult: new Uint8Array(2), areas: new Float32Array(2) } }],
+  }
+
+  it('goes by name; a class without an object needs no counterpart', () => {
+    const mapped = mapClasses(dataset, ['cow', 'dog', 'ant'])
+    expect(mapped.classes).toEqual(['cow', 'dog', 'ant'])
+    expect(Array.from(mapped.samples[0]!.truth.labels)).toEqual([2, 0])
+    expect(Array.from(dataset.samples[0]!.truth.labels)).toEqual([0, 2])
+  })
+
+  it('names a class the model lacks', () => {
+    expect(() => mapClasses(dataset, ['ant', 'bee'])).toThrow('class "cow" (in a.jpg) is unknown to the model; its classes are ant, bee')
+  })
+})

@@ -98,8 +98,8 @@ export function createLoader(options: LoaderOptions): Loader {
     const ahead = batch * (1 + Math.max(0, prefetch))
     const pending: Promise<Outcome>[] = []
     let next = 0
-    const refill = (): void => {
-      while (pending.length < ahead && next < order.length) {
+    const refill = (inHand: number): void => {
+      while (inHand + pending.length < ahead && next < order.length) {
         const sample = order[next++]!
         pending.push(attempt(sample, rng.fork(`sample ${sample.id}`)))
       }
@@ -107,15 +107,15 @@ export function createLoader(options: LoaderOptions): Loader {
     let yielded = 0
     for (;;) {
       const ready: Prepared[] = []
-      refill()
+      refill(0)
       while (ready.length < batch && pending.length > 0) {
         const start = performance.now()
         const outcome = await pending.shift()!
         waitedMs += performance.now() - start
-        refill()
         if ('failure' in outcome) throw outcome.failure
         if ('prepared' in outcome) ready.push(outcome.prepared)
         else unusable.set(outcome.path, outcome.skipped)
+        refill(ready.length)
       }
       if (ready.length === 0 && yielded === 0) throw new UserError(`none of the ${order.length} images of split "${dataset.split}" can be read; the first: ${[...unusable.values()][0] ?? 'the split is empty'}`)
       if (ready.length < batch && dropLast) {

@@ -27,13 +27,13 @@ const triesPerObject = 20
 const smallest = 0.08
 const largest = 0.6
 /** Below 1: more large objects than small ones. */
-const sizeBias = 0.7
+const sizeBias = 0.6
 /** Either way, radians: upright enough for small detectors to learn from a few hundred images. */
 const maxTilt = Math.PI / 7
 /** Less than this visible share, and the arrangement is drawn anew. */
 const leastVisible = 0.4
 /** Less than this share within the image, likewise. */
-const leastInside = 0.6
+const leastInside = 0.75
 
 interface PlacedShape extends Shape {
   readonly label: number

@@ -72,8 +72,9 @@ export function hasInfo(value: Value): boolean {
 }
 
 function tensorType(value: Value, extra: ValueExtra | undefined): TypeProto | undefined {
-  if (!value.dtype && !value.shape) return undefined
-  const tensor = create(TypeProto_TensorSchema, { elemType: value.dtype ? codeOf(value.dtype) : 0 })
+  // Runtimes reject a shape without an element type.
+  if (!value.dtype) return undefined
+  const tensor = create(TypeProto_TensorSchema, { elemType: codeOf(value.dtype) })
   if (value.shape) {
     tensor.shape = create(TensorShapeProtoSchema, {
       dim: value.shape.map((d, axis) => {

@@ -50,6 +50,9 @@ const resize: BatchRule = (node, { axis, factor, now }) => {
   return at < 0 || sizes[at] === now[axis] ? undefined : new Map([[3, i64(sizes.map((d, i) => (i === at ? d * factor : d)))]])
 }
 
+/** Beyond any axis: ends of 2^63 - 1 ("to the last") are no exact plain numbers. */
+const farOff = 2 ** 31 - 1
+
 /** A slice that took the whole batch axis goes on doing so. */
 const slice: BatchRule = (node, { axis, before, now, output }) => {
   const ends = numbersOf(node.inputs[2])
@@ -58,7 +61,7 @@ const slice: BatchRule = (node, { axis, before, now, output }) => {
   const at = axes.indexOf(axis)
   const steps = node.inputs[4]?.initializer && toNumbers(node.inputs[4].initializer)
   if (at < 0 || ends[at]! >= now[axis]! || (steps && steps[at]! < 0)) return undefined
-  return new Map([[2, i64(ends.map((e, i) => (i === at ? now[axis]! : e)))]])
+  return new Map([[2, i64(ends.map((e, i) => (i === at ? now[axis]! : Math.max(-farOff, Math.min(e, farOff)))))]])
 }
 
 export const batchRules: Readonly<Record<string, BatchRule>> = { Reshape: reshape, Resize: resize, Slice: slice }

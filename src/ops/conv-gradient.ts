@@ -3,7 +3,7 @@
  * onnxruntime's CPU kernels (bench of the layers of ResNets at 300x300, batch 8).
  */
 import { dimsOf, type Value } from '../ir/graph.ts'
-import { sizeOf } from '../tensor/tensor.ts'
+import { f32, sizeOf } from '../tensor/tensor.ts'
 import type { Builder } from './builder.ts'
 import { extentOf, isUnitStride, outputLength, type Window } from './window.ts'
 
@@ -43,15 +43,16 @@ export function transposedInputGradient(b: Builder, dy: Value, kernel: Value, w:
 
 /** [O,C/g,...k] -> [C,O/g,...k] with every spatial axis reversed. */
 function backwardKernel(b: Builder, kernel: Value, groups: number): Value {
-  const dims = dimsOf(kernel)
-  const [o = 1, c = 1, ...k] = dims
-  const axes = k.flatMap((n, i) => (n > 1 ? [i + 2] : []))
-  const flipped = axes.length === 0 ? kernel
-    : b.op('Slice', [kernel, b.ints(axes.map(() => -1)), b.ints(axes.map((a) => -dims[a]! - 1)), b.ints(axes), b.ints(axes.map(() => -1))])
-  if (groups === 1) return b.transpose(flipped, [1, 0, ...k.map((_, i) => i + 2)])
-  if (c === 1) return o === groups ? flipped : b.reshape(flipped, [groups, o / groups, ...k])
-  const split = b.reshape(flipped, [groups, o / groups, c, sizeOf(k)])
-  return b.reshape(b.transpose(split, [0, 2, 1, 3]), [groups * c, o / groups, ...k])
+  const [o = 1, c = 1, ...k] = dimsOf(kernel)
+  const taps = sizeOf(k)
+  const flat = b.reshape(kernel, [groups, o / groups, c, taps])
+  // A product with the reversed identity turns the taps round in half the time of a Slice with negative steps.
+  const flipped = taps === 1 ? flat : b.op('MatMul', [flat, b.constant(reversal(taps), 'reversal')])
+  return b.reshape(c === 1 ? flipped : b.transpose(flipped, [0, 2, 1, 3]), [groups * c, o / groups, ...k])
+}
+
+function reversal(n: number): ReturnType<typeof f32> {
+  return f32(Float32Array.from({ length: n * n }, (_, i) => (Math.floor(i / n) + (i % n) === n - 1 ? 1 : 0)), [n, n])
 }
 
 /**
@@ -112,11 +113,11 @@ function tapwise(b: Builder, x: Value, w: Window, lengths: readonly number[], [g
     const starts = place.map((p, i) => p * w.dilations[i]!)
     const ends = starts.map((s, i) => s + w.strides[i]! * (lengths[i]! - 1) + 1)
     const seen = single ? padded : b.op('Slice', [padded, b.ints(starts), b.ints(ends), b.ints(axes), b.ints(w.strides)])
-    return b.reshape(tap(seen, g * c), [1, g * o * c])
+    return b.reshape(tap(seen, g * c), [g * o, 1, c])
   })
-  const shape = [g * o, c, ...w.kernel]
-  if (parts.length === 1) return b.reshape(parts[0]!, shape, 'dw')
-  return b.reshape(b.transpose(b.op('Concat', parts, { axis: 0 }), [1, 0]), shape, 'dw')
+  // Side by side within an output channel, the taps need only their own transposition there: a whole one is three times as slow.
+  const joined = parts.length === 1 ? parts[0]! : b.transpose(b.op('Concat', parts, { axis: 1 }), [0, 2, 1])
+  return b.reshape(joined, [g * o, c, ...w.kernel], 'dw')
 }
 
 /** Few input channels: the columns of a kernel row side by side as channels, one product a kernel row. */

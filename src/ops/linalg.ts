@@ -3,6 +3,7 @@ import { floatAttribute, intAttribute } from '../ir/attributes.ts'
 import { constantOf, dimsOf, type Dim, type Node, type Value } from '../ir/graph.ts'
 import { f32, sizeOf } from '../tensor/tensor.ts'
 import { scaleChannels, shiftBias } from './absorb.ts'
+import type { Builder } from './builder.ts'
 import type { AxisRef, ChannelRule, Link, OpDef, ShapeRule, Vjp } from './define.ts'
 import { broadcastDims, inputOf, link, outputOf, ref } from './rules.ts'
 
@@ -111,24 +112,20 @@ const matmulVjp: Vjp = (b, node, [dy]) => {
       if (wd.length > 2) return b.op('MatMul', [flipLast(b, left), g])
       // One matrix for all rows of all batches: a single product, no sum over a broadcast.
       const rows = sizeOf(dimsOf(g)) / n
-      const leftRows = sizeOf(dimsOf(left)) / k
-      const dw = rows === leftRows
-        ? b.op('MatMul', [b.transpose(b.reshape(left, [rows, k]), [1, 0]), b.reshape(g, [rows, n])])
-        : b.op('MatMul', [flipLast(b, left), g])
+      const dw = b.op('MatMul', [b.transpose(b.reshape(left, [rows, k]), [1, 0]), b.reshape(g, [rows, n])])
       return wd.length > 1 ? dw : b.reshape(dw, [k])
     },
   ]
 }
 
-function flipLast(b: Parameters<Vjp>[0], x: Value): Value {
+function flipLast(b: Builder, x: Value): Value {
   const rank = dimsOf(x).length
   return b.transpose(x, Array.from({ length: rank }, (_, i) => (i < rank - 2 ? i : i === rank - 2 ? rank - 1 : rank - 2)))
 }
 
 /** [..., 1, k] summed to [k]. */
-function sumToVector(b: Parameters<Vjp>[0], x: Value, k: number): Value {
-  const flat = b.reshape(x, [-1, k])
-  return sizeOf(dimsOf(x)) === k ? b.reshape(x, [k]) : b.sum(flat, [0])
+function sumToVector(b: Builder, x: Value, k: number): Value {
+  return sizeOf(dimsOf(x)) === k ? b.reshape(x, [k]) : b.sum(b.reshape(x, [-1, k]), [0])
 }
 
 const matmulChannels: ChannelRule = (node) => {

@@ -15,10 +15,11 @@ import { selection } from './selection.ts'
 import { shapeOps } from './shape-ops.ts'
 import { slices } from './slice.ts'
 import { softmax } from './softmax.ts'
+import { resize } from './resize.ts'
 import { roi } from './roi.ts'
 
 const entries = new Map<string, OpDef>()
-for (const family of [elementwise, activations, logic, conv, pool, norm, linalg, reduce, softmax, movement, reshapes, slices, indexing, selection, shapeOps, roi]) {
+for (const family of [elementwise, activations, logic, conv, pool, norm, linalg, reduce, softmax, movement, reshapes, slices, indexing, selection, shapeOps, resize, roi]) {
   for (const def of family) {
     if (entries.has(def.type)) throw new Error(`op ${def.type} is defined twice`)
     entries.set(def.type, def)

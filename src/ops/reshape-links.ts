@@ -13,8 +13,8 @@ interface Run {
 
 /**
  * Links between the axes of `x` and of its reshaped form `y`. An axis that stays is tied index by index. Where axes are merged or split,
- * the outermost ones are tied in blocks (one channel is H*W features; one group is all of its channels); the others stay whole. Splits
- * that a Transpose turns inside out at once (channel shuffle) are tied by the inner axis: the same channel of every group.
+ * the outermost ones are tied in blocks (one channel is H*W features; one group is all of its channels); the others stay whole. A split
+ * into groups that a Transpose turns inside out at once (channel shuffle) is tied by its inner, longer axis: the same channel of every group.
  */
 export function reshapeLinks(x: Value, y: Value): ChannelLinks {
   const from = x.shape ?? []
@@ -32,7 +32,7 @@ export function reshapeLinks(x: Value, y: Value): ChannelLinks {
     const m = from[a] as number
     const n = to[b] as number
     const inner = run.from.length === 1 && run.to.length === 2 ? run.to[1]! : undefined
-    if (inner !== undefined && turnedInsideOut(y, b, inner)) links.push(link(ref(y, inner), outer, repeat(to[inner] as number, n)))
+    if (inner !== undefined && (to[inner] as number) > n && turnedInsideOut(y, b, inner)) links.push(link(ref(y, inner), outer, repeat(to[inner] as number, n)))
     else if (m % n === 0) links.push(link(into, outer, block(m / n)))
     else if (n % m === 0) links.push(link(outer, into, block(n / m)))
   }

@@ -1,5 +1,5 @@
 /** @file How operators changed between opsets 9 and 21, as data: what a node of the older form becomes. */
-import { floatAttribute, intAttribute, intsAttribute, stringAttribute } from '../ir/attributes.ts'
+import { floatAttribute, intAttribute, stringAttribute } from '../ir/attributes.ts'
 import { addInitializer, addNode, appendInput, putInput, replaceNode, setAttribute, setInput } from '../ir/edit.ts'
 import { constantOf, type Graph, Node, type Value } from '../ir/graph.ts'
 import { i64, scalar, takeAlong, type Tensor } from '../tensor/tensor.ts'
@@ -37,9 +37,10 @@ function intsToInput(since: number, name: string, index: number): Upgrade {
   return {
     since,
     apply(node, site) {
-      const values = intsAttribute(node, name)
+      const a = node.attributes.get(name)
       node.attributes.delete(name)
-      if (values) putConstant(node, site, index, i64(values), name)
+      // As bigints: an end of 2^63 - 1 ("to the last") is no exact plain number.
+      if (a?.kind === 'ints') putConstant(node, site, index, { dtype: 'int64', dims: [a.value.length], data: BigInt64Array.from(a.value) }, name)
     },
   }
 }

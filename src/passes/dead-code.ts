@@ -12,10 +12,9 @@ export function removeDeadCode(model: Model): Model {
 
 /** Sweeps a graph in place. */
 export function sweep(graph: Graph): void {
+  // Subgraphs first: what only their dead nodes read is dead too.
+  for (const node of graph.nodes) for (const g of subgraphsOf(node)) sweep(g)
   const needed = new Set(ancestors(graph, graph.outputs))
-  for (const node of graph.nodes.slice().reverse()) {
-    if (needed.has(node)) for (const g of subgraphsOf(node)) sweep(g)
-    else removeNode(graph, node)
-  }
+  for (const node of graph.nodes.slice().reverse()) if (!needed.has(node)) removeNode(graph, node)
   removeUnusedInitializers(graph, graph.initializers)
 }

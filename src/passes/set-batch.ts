@@ -1,6 +1,6 @@
 /** @file Sets the batch of a model: of its inputs, and of the constants that bake a batch of 1 in. */
 import { addInitializer, cloneModel, putInput, removeUnusedInitializers } from '../ir/edit.ts'
-import { constantOf, type Model, type Node, opsetOf, staticShape, Value } from '../ir/graph.ts'
+import { constantOf, type Model, type Node, opsetOf, staticShape, type Value } from '../ir/graph.ts'
 import { ancestors, valuesOf } from '../ir/walk.ts'
 import { batchRules } from '../ops/batch.ts'
 import { UserError } from '../tensor/error.ts'

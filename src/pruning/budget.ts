@@ -2,7 +2,7 @@
 import type { Model } from '../ir/graph.ts'
 import { UserError } from '../tensor/error.ts'
 import type { ChannelGroup } from './groups.ts'
-import { type Cost, widthCost } from './width-cost.ts'
+import { type Cost, type WidthCost, widthCost } from './width-cost.ts'
 
 export interface WidthOptions {
   /** Widths are rounded to multiples of this many channels; a group's full width is always allowed. Default 8. */
@@ -42,7 +42,7 @@ interface Goal {
 
 /**
  * Widths that remove at least the asked fractions, and as little more as rounding allows: the largest ratio that meets the budget,
- * then single groups are given back one rounding step where the budget still holds. Throws UserError where the budget cannot be met.
+ * then single groups go one rounding step wider where the budget still holds. Throws UserError where the budget cannot be met.
  */
 export function solveBudget(options: BudgetOptions): Budget {
   const { model, groups } = options
@@ -51,50 +51,78 @@ export function solveBudget(options: BudgetOptions): Budget {
   const cost = widthCost(model, groups)
   const reference = options.reference ?? cost(groups.map((g) => g.channels))
   const goals = goalsOf(options, reference)
-  const met = (c: Cost): boolean => goals.every((g) => c[g.key] <= g.limit)
   const at = (ratio: number): number[] => groups.map((g) => widthAt(g, ratio, options))
 
   const before = cost(at(1))
   let widths = at(1)
   let ratio = 1
-  if (!met(before)) {
-    if (!met(cost(at(0)))) throw impossible(goals, cost(at(0)), reference, groups.length)
+  if (!met(before, goals)) {
+    if (!met(cost(at(0)), goals)) throw impossible(goals, cost(at(0)), reference, groups.length)
     let low = 0
     let high = 1
     // 40 halvings tell apart any two widths below 10^12.
     for (let i = 0; i < 40; i++) {
       const middle = (low + high) / 2
-      if (met(cost(at(middle)))) low = middle
+      if (met(cost(at(middle)), goals)) low = middle
       else high = middle
     }
     ratio = low
-    widths = giveBack(groups, at(low), at(high), options, (w) => met(cost(w)))
+    widths = giveBack(groups, at(low), at(high), options, cost, goals)
   }
   return { widths: new Map(groups.map((g, i) => [g.id, widths[i]!])), ratio, before, after: cost(widths) }
 }
 
 /** Units that a group keeps at `ratio` (0: its minimum, 1: all). Grows with the ratio. */
-export function widthAt(group: ChannelGroup, ratio: number, { round = 8, minimum = round }: WidthOptions): number {
-  // Channels are counted on the first producer's output axis, where one unit may hold several.
-  const perUnit = group.producers[0]!.member.perUnit
-  const step = round / greatestCommonDivisor(round, perUnit)
-  const rounded = Math.round((group.channels * ratio) / step) * step
-  return Math.min(group.channels, Math.max(rounded, step, Math.ceil(minimum / perUnit / step) * step))
+export function widthAt(group: ChannelGroup, ratio: number, options: WidthOptions): number {
+  const step = unitStep(group, options)
+  const minimum = Math.ceil((options.minimum ?? options.round ?? 8) / perUnit(group) / step) * step
+  const wanted = group.channels * ratio
+  const rounded = Math.round(wanted / step) * step
+  // The full width is allowed even where it is no multiple: it wins where it is nearer.
+  if (group.channels - wanted <= Math.abs(wanted - rounded)) return group.channels
+  return Math.min(group.channels, Math.max(rounded, step, minimum))
+}
+
+function nextWidth(group: ChannelGroup, width: number, options: WidthOptions): number {
+  const step = unitStep(group, options)
+  return Math.min(group.channels, (Math.floor(width / step) + 1) * step)
+}
+
+/** Units in one rounding step. */
+function unitStep(group: ChannelGroup, { round = 8 }: WidthOptions): number {
+  return round / greatestCommonDivisor(round, perUnit(group))
+}
+
+/** Channels are counted on the first producer's output axis, where one unit may hold several. */
+function perUnit(group: ChannelGroup): number {
+  return group.producers[0]!.member.perUnit
 }
 
 function greatestCommonDivisor(a: number, b: number): number {
   return b === 0 ? a : greatestCommonDivisor(b, a % b)
 }
 
-/** Groups of like width reach the budget's edge together; those that need not go over it are left at the wider step. */
-function giveBack(groups: readonly ChannelGroup[], narrow: readonly number[], wide: readonly number[], options: WidthOptions, met: (widths: readonly number[]) => boolean): number[] {
+/**
+ * Uses up what rounding left over: the groups that reached the budget's edge together first, then the others, each goes one rounding
+ * step wider where the budget still holds; the dearest steps come first, so that the rest is small.
+ */
+function giveBack(groups: readonly ChannelGroup[], narrow: readonly number[], wide: readonly number[], options: WidthOptions, cost: WidthCost, goals: readonly Goal[]): number[] {
   const widths = [...narrow]
-  groups.forEach((_, i) => {
-    if (wide[i]! <= narrow[i]!) return
-    widths[i] = wide[i]!
-    if (!met(widths)) widths[i] = narrow[i]!
+  const atEdge = (i: number): boolean => wide[i]! > narrow[i]!
+  const steps = groups.map((group, i) => {
+    const next = narrow.map((w, k) => (k === i ? nextWidth(group, w, options) : w))
+    return { i, width: next[i]!, price: goals.reduce((sum, g) => sum + cost(next)[g.key] / g.limit, 0) }
   })
+  steps.sort((a, b) => Number(atEdge(b.i)) - Number(atEdge(a.i)) || b.price - a.price || a.i - b.i)
+  for (const { i, width } of steps) {
+    widths[i] = width
+    if (!met(cost(widths), goals)) widths[i] = narrow[i]!
+  }
   return widths
+}
+
+function met(cost: Cost, goals: readonly Goal[]): boolean {
+  return goals.every((g) => cost[g.key] <= g.limit)
 }
 
 function goalsOf({ removeParams, removeMacs, round = 8, minimum = round }: BudgetOptions, reference: Cost): Goal[] {

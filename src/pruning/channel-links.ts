@@ -3,9 +3,14 @@ import type { Node, Value } from '../ir/graph.ts'
 import type { ChannelLinks } from '../ops/define.ts'
 import { lookup } from '../ops/registry.ts'
 
+/** A node in messages: its type and name, or its first output's name where it has none. */
+export function nodeLabel(node: Node): string {
+  return `${node.domain ? `${node.domain}.` : ''}${node.opType} "${node.name || (node.outputs[0]?.name ?? '')}"`
+}
+
 /** The links of a node, or why every axis that it touches stays whole. */
 export function channelLinks(node: Node, opset: number): ChannelLinks | { readonly whole: string } {
-  const place = `${node.domain ? `${node.domain}.` : ''}${node.opType} "${node.name}"`
+  const place = nodeLabel(node)
   const def = lookup(node.opType, node.domain)
   if (!def) return { whole: `${place}: this operator is not known here` }
   if (typeof def.channels !== 'function') return { whole: `${place}: ${def.channels.opaque}` }

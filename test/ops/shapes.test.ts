@@ -1,13 +1,10 @@
 /** @file Inferred types and folded constants equal what ONNX Runtime computes. */
 import { describe, expect, it } from 'vitest'
 import { lookup } from '../../src/ops/registry.ts'
-import { nodeRuntime } from '../../src/runtime/node.ts'
-import { runOnce } from '../../src/runtime/session.ts'
 import type { Tensor } from '../../src/tensor/tensor.ts'
 import { buildCase, describeCase, type OpCase } from '../support/op-case.ts'
+import { runModel } from '../support/run.ts'
 import { openCases, shapeCases } from './shape-cases.ts'
-
-const options = { threads: 1 }
 
 /** Runs a case with the outputs' shapes undeclared, so that only the runtime's own are reported. */
 async function run(c: OpCase): Promise<{ results: Tensor[]; inferred: { dtype: unknown; shape: unknown }[]; folded: readonly Tensor[] | undefined }> {
@@ -15,7 +12,7 @@ async function run(c: OpCase): Promise<{ results: Tensor[]; inferred: { dtype: u
   const inferred = node.outputs.map((v) => ({ dtype: v!.dtype, shape: v!.shape }))
   const folded = lookup(c.op)!.fold?.(node, node.inputs.map((v) => v?.initializer), { opset: c.opset ?? 21 })
   for (const v of node.outputs) v!.shape = undefined
-  const out = await runOnce(nodeRuntime, model, feeds, options)
+  const out = await runModel(model, feeds)
   return { results: node.outputs.map((v) => out[v!.name]!), inferred, folded }
 }
 

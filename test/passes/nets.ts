@@ -1,5 +1,5 @@
 /** @file Small nets for the passes' tests, and the runtime to compare them before and after. */
-import { Tensor as OrtTensor } from 'onnxruntime-node'
+import type { Tensor as OrtTensor } from 'onnxruntime-node'
 import type { AttributeInit } from '../../src/ir/attributes.ts'
 import { addInitializer, addInput, addNode } from '../../src/ir/edit.ts'
 import { createModel, type Dim, Graph, type Model, type Value } from '../../src/ir/graph.ts'

@@ -40,8 +40,8 @@ describe('solveBudget', () => {
           const width = budget.widths.get(g.id)!
           expect(width % 8).toBe(0)
           expect(width).toBeGreaterThan(0)
-          // Groups may differ by one step of the common ratio, not more.
-          expect(Math.abs(width - budget.ratio * g.channels)).toBeLessThanOrEqual(8)
+          // Half a step of rounding, and one step given back.
+          expect(Math.abs(width - budget.ratio * g.channels)).toBeLessThanOrEqual(12)
         }
         const wider = solveBudget({ model, groups, round: 1, ...(key === 'params' ? { removeParams: fraction } : { removeMacs: fraction }) })
         expect(wider.after[key]).toBeLessThanOrEqual(limit)
@@ -62,8 +62,8 @@ describe('solveBudget', () => {
 
   it('says the most that can be removed when asked for too much', () => {
     const { model, groups } = chain()
-    expect(() => solveBudget({ model, groups, removeParams: 0.99 })).toThrowErrorMatchingInlineSnapshot()
-    expect(() => solveBudget({ model, groups, removeMacs: 0.9, minimum: 24 })).toThrowErrorMatchingInlineSnapshot()
+    expect(() => solveBudget({ model, groups, removeParams: 0.99 })).toThrowErrorMatchingInlineSnapshot(`[UserError: 99% of the parameters cannot be removed: the 2 chosen groups allow 94.2% at most. Ask for less, allow more groups, or round to fewer channels]`)
+    expect(() => solveBudget({ model, groups, removeMacs: 0.9, minimum: 24 })).toThrowErrorMatchingInlineSnapshot(`[UserError: 90% of the multiply-accumulates cannot be removed: the 2 chosen groups allow 60.1% at most. Ask for less, allow more groups, or round to fewer channels]`)
   })
 
   it('refuses wrong options', () => {
@@ -81,6 +81,7 @@ describe('widthAt', () => {
     const groups = findGroups(net.model(net.conv('head', net.conv('b', net.conv('a', net.x, 20), 4), 2)))
     const widths = (options: { round?: number; minimum?: number }): number[][] => groups.slice(0, 2).map((g) => [0, 0.25, 0.5, 0.75, 1].map((r) => widthAt(g, r, options)))
     expect(widths({})).toEqual([[8, 8, 8, 16, 20], [4, 4, 4, 4, 4]])
+    expect(groups.slice(0, 1).map((g) => [0.89, 0.91, 1].map((r) => widthAt(g, r, {})))).toEqual([[16, 20, 20]])
     expect(widths({ round: 1 })).toEqual([[1, 5, 10, 15, 20], [1, 1, 2, 3, 4]])
     expect(widths({ round: 4, minimum: 10 })).toEqual([[12, 12, 12, 16, 20], [4, 4, 4, 4, 4]])
   })

@@ -2,7 +2,13 @@
 import { describe, expect, it } from 'vitest'
 import { findGroups, printGroups } from '../../src/pruning/groups.ts'
 import { addNode } from '../../src/ir/edit.ts'
-import { dimsOf } from '../../src/ir/graph.ts'
+import { dimsOf, Graph } from '../../src/ir/graph.ts'
+import { print } from '../../src/ir/print.ts'
+import { modelCost } from '../../src/passes/cost.ts'
+import { inferShapes } from '../../src/passes/infer-shapes.ts'
+import { makePlan } from '../../src/pruning/plan.ts'
+import { applyPlan } from '../../src/pruning/surgery.ts'
+import { widthCost } from '../../src/pruning/width-cost.ts'
 import { Net } from './nets.ts'
 
 describe('findGroups', () => {
@@ -10,7 +16,23 @@ describe('findGroups', () => {
     const net = new Net(1)
     const a = net.act('Relu', net.norm('n1', net.conv('c1', net.x, 4)))
     const model = net.model(net.conv('c2', a, 2, 1))
-    expect(printGroups(findGroups(model))).toMatchInlineSnapshot()
+    expect(printGroups(findGroups(model))).toMatchInlineSnapshot(`
+      "c1.w: 4 channels
+        produces c1.w[0] 0..3
+        follows c1.b[0] 0..3
+        follows n1.scale[0] 0..3
+        follows n1.bias[0] 0..3
+        follows n1.mean[0] 0..3
+        follows n1.var[0] 0..3
+        consumes c2.w[1] 0..3
+        follows c1[1] 0..3
+        follows n1[1] 0..3
+        follows relu[1] 0..3
+      c2.w: 2 channels, whole: "c2" is an output of the model
+        produces c2.w[0] 0..1
+        follows c2.b[0] 0..1
+        follows c2[1] 0..1"
+    `)
   })
 
   it('couples the stream of a residual block and leaves its inner channels to themselves', () => {
@@ -185,5 +207,41 @@ describe('findGroups', () => {
     a.shape = undefined
     const groups = findGroups(net.model(out))
     expect(groups.map((g) => [g.id, g.prunable])).toEqual([['head.w', false]])
+  })
+
+  it('keeps whole what a subgraph reads', () => {
+    const net = new Net(12)
+    const a = net.conv('c1', net.x, 2, 1, false)
+    const branch = new Graph('branch')
+    branch.outputs.push(addNode(branch, 'Identity', [a], ['inner']).outputs[0]!)
+    const condition = net.b.input('condition', 'bool', [])
+    addNode(net.b.graph, 'If', [condition], ['chosen'], { then_branch: branch, else_branch: branch }, { name: 'choice' })
+    const groups = findGroups(net.model(net.conv('head', a, 2, 1, false)))
+    expect(groups[0]).toMatchObject({ id: 'c1.w', prunable: false, reason: '"c1" is read inside a subgraph of If "choice"' })
+  })
+
+  it('cuts weights that an old file lists as inputs, and models of free batch', () => {
+    const net = new Net(13)
+    const model = net.model(net.linear('fc', net.b.op('Flatten', [net.b.op('GlobalAveragePool', [net.conv('c1', net.x, 4, 1)])]), 2))
+    model.graph.inputs.push(...model.graph.initializers)
+    model.graph.inputs[0]!.shape = ['N', 3, 6, 6]
+    const free = inferShapes(model)
+    const groups = findGroups(free)
+    expect(groups.map((g) => [g.id, g.prunable])).toEqual([['c1.w', true], ['fc.w', false]])
+    const cut = applyPlan(free, makePlan(groups, new Map([['c1.w', [1]]]), { method: 'hand' }))
+    expect(print(cut.graph)).toMatchInlineSnapshot(`
+      "graph net(x: float32[N,3,6,6], c1.w: float32[1,3,1,1], c1.b: float32[1], fc.w: float32[2,1], fc.b: float32[2]) {
+        c1.w: float32[1,3,1,1] = initializer
+        c1.b: float32[1] = initializer
+        fc.w: float32[2,1] = initializer
+        fc.b: float32[2] = initializer
+        c1: float32[N,1,6,6] = Conv(x, c1.w, c1.b) {group=1, kernel_shape=[1,1], pads=[0,0,0,0]}
+        globalaveragepool: float32[N,1,1,1] = GlobalAveragePool(c1)
+        flatten: float32[N,1] = Flatten(globalaveragepool)
+        fc: float32[N,2] = Gemm(flatten, fc.w, fc.b) {transB=1}
+        return fc
+      }"
+    `)
+    expect(modelCost(cut)).toMatchObject(widthCost(free, groups)([1, 2]))
   })
 })

@@ -7,7 +7,7 @@ import { runOnce } from '../../src/runtime/session.ts'
 import { createRng, type Rng } from '../../src/tensor/rng.ts'
 import { f32, sizeOf, type Tensor } from '../../src/tensor/tensor.ts'
 
-export function randomTensor(rng: Rng, dims: readonly number[], scale = 1): Tensor {
+function randomTensor(rng: Rng, dims: readonly number[], scale = 1): Tensor {
   return f32(Float32Array.from({ length: sizeOf(dims) }, () => rng.normal() * scale), dims)
 }
 

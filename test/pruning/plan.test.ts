@@ -37,25 +37,129 @@ describe('plans', () => {
   it('survive JSON', () => {
     const plan = planOf(chain())
     expect(parsePlan(JSON.stringify(plan), 'plan.json')).toEqual(plan)
-    expect(plan).toMatchInlineSnapshot()
+    expect(plan).toMatchInlineSnapshot(`
+      {
+        "groups": [
+          {
+            "channelsAfter": 2,
+            "channelsBefore": 4,
+            "id": "c1.w",
+            "initializers": [
+              {
+                "axis": 0,
+                "keep": [
+                  0,
+                  2,
+                ],
+                "length": 4,
+                "name": "c1.w",
+              },
+              {
+                "axis": 0,
+                "keep": [
+                  0,
+                  2,
+                ],
+                "length": 4,
+                "name": "c1.b",
+              },
+              {
+                "axis": 0,
+                "keep": [
+                  0,
+                  2,
+                ],
+                "length": 4,
+                "name": "n.scale",
+              },
+              {
+                "axis": 0,
+                "keep": [
+                  0,
+                  2,
+                ],
+                "length": 4,
+                "name": "n.bias",
+              },
+              {
+                "axis": 0,
+                "keep": [
+                  0,
+                  2,
+                ],
+                "length": 4,
+                "name": "n.mean",
+              },
+              {
+                "axis": 0,
+                "keep": [
+                  0,
+                  2,
+                ],
+                "length": 4,
+                "name": "n.var",
+              },
+              {
+                "axis": 1,
+                "keep": [
+                  0,
+                  2,
+                ],
+                "length": 4,
+                "name": "head.w",
+              },
+            ],
+          },
+        ],
+        "method": "hand",
+        "model": {
+          "file": "net.onnx",
+        },
+        "seed": 3,
+        "version": 1,
+      }
+    `)
   })
 
   it('are refused by name and place where their text is wrong', () => {
-    expect(refusal('{')).toMatchInlineSnapshot()
-    expect(refusal('{"version":2,"groups":[]}')).toMatchInlineSnapshot()
-    expect(refusal(changed((p) => p.groups[0]!.initializers[0]!.keep.push(9)))).toMatchInlineSnapshot()
-    expect(refusal(changed((p) => p.groups[0]!.initializers[0]!.keep.reverse()))).toMatchInlineSnapshot()
-    expect(refusal(changed((p) => p.groups[0]!.initializers[0]!.keep.splice(0)))).toMatchInlineSnapshot()
+    expect(refusal('{')).toMatchInlineSnapshot(`"plan.json: is no JSON; a plan written by espalier was wanted"`)
+    expect(refusal('{"version":2,"groups":[]}')).toMatchInlineSnapshot(`
+      "plan.json: is no valid prune plan:
+      ✖ Invalid input: expected 1
+        → at version
+      ✖ Invalid input: expected string, received undefined
+        → at method"
+    `)
+    expect(refusal(changed((p) => p.groups[0]!.initializers[0]!.keep.push(9)))).toMatchInlineSnapshot(`
+      "plan.json: is no valid prune plan:
+      ✖ index 9 of "c1.w" is beyond its axis of length 4
+        → at groups[0].initializers[0].keep[2]"
+    `)
+    expect(refusal(changed((p) => p.groups[0]!.initializers[0]!.keep.reverse()))).toMatchInlineSnapshot(`
+      "plan.json: is no valid prune plan:
+      ✖ index 0 of "c1.w" is out of order or there twice
+        → at groups[0].initializers[0].keep[1]"
+    `)
+    expect(refusal(changed((p) => p.groups[0]!.initializers[0]!.keep.splice(0)))).toMatchInlineSnapshot(`
+      "plan.json: is no valid prune plan:
+      ✖ keeps nothing; at least one index must stay
+        → at groups[0].initializers[0].keep"
+    `)
   })
 
   it('are refused where they do not fit the model', () => {
     const cut = (change: (c: { name: string; axis: number; length: number; keep: number[] }) => void): string => refusal(changed((p) => change(p.groups[0]!.initializers[0]!)))
-    expect(cut((c) => (c.name = 'none'))).toMatchInlineSnapshot()
-    expect(cut((c) => (c.axis = 7))).toMatchInlineSnapshot()
-    expect(cut((c) => (c.length = 5))).toMatchInlineSnapshot()
-    expect(cut((c) => (c.keep = [0, 1]))).toMatchInlineSnapshot()
-    expect(cut((c) => Object.assign(c, { name: 'head.w', axis: 0, length: 2, keep: [1] }))).toMatchInlineSnapshot()
-    expect(cut((c) => Object.assign(c, { axis: 1, length: 3, keep: [1] }))).toMatchInlineSnapshot()
+    expect(cut((c) => (c.name = 'none'))).toMatchInlineSnapshot(`"plan.json: names the initializer "none", which the model lacks; it was made for net.onnx"`)
+    expect(cut((c) => (c.axis = 7))).toMatchInlineSnapshot(`"plan.json: cuts axis 7 of "c1.w", which has only 4 axes; it was made for net.onnx"`)
+    expect(cut((c) => (c.length = 5))).toMatchInlineSnapshot(`"plan.json: axis 0 of "c1.w" should be 5 long, in this model it is 4; it was made for net.onnx"`)
+    expect(cut((c) => (c.keep = [0, 1]))).toMatchInlineSnapshot(`"plan.json: cuts 1 on axis 0 of "c1.b" but not all of 1 on axis 0 of "c1.w", which is tied to it; cut both or neither"`)
+  })
+
+  it('are refused where they cut what must stay, or what belongs to no group', () => {
+    const only = (...cuts: { name: string; axis: number; length: number; keep: number[] }[]): string => refusal(changed((p) => (p.groups[0]!.initializers = cuts)))
+    expect(only({ name: 'head.w', axis: 0, length: 2, keep: [1] }, { name: 'head.b', axis: 0, length: 2, keep: [1] })).toMatchInlineSnapshot(`"plan.json: cuts channels of "head.w", which must stay whole: "head" is an output of the model"`)
+    expect(only({ name: 'c1.w', axis: 1, length: 3, keep: [1] })).toMatchInlineSnapshot(`"plan.json: index 0 on axis 1 of "c1.w" belongs to no channel group of this model; was the plan made for another one?"`)
+    expect(only({ name: 'head.w', axis: 0, length: 2, keep: [1] })).toMatchInlineSnapshot(`"plan.json: cuts 0 on axis 0 of "head.w" but not all of 0 on axis 0 of "head.b", which is tied to it; cut both or neither"`)
   })
 
   it('are not made for unknown, whole, empty or wrong units', () => {

@@ -1,0 +1,104 @@
+/** @file espalier demo: the whole way on built-in images, in minutes. */
+import { existsSync } from 'node:fs'
+import { fileURLToPath } from 'node:url'
+import { augmentPresets } from '../../data/augment.ts'
+import { buildDetector } from '../../detection/models/architectures.ts'
+import { saveModel } from '../../onnx/save.ts'
+import { criterionNamed } from '../../pruning/criteria/registry.ts'
+import { lcpDefaults } from '../../pruning/lcp/options.ts'
+import { nodeRuntime } from '../../runtime/node.ts'
+import { nodeStore } from '../../storage/node.ts'
+import { UserError } from '../../tensor/error.ts'
+import { detectorOf } from '../../train/detector.ts'
+import { trainDetector } from '../../train/train.ts'
+import { type CommonOptions, defineCommand } from '../command.ts'
+import type { Context } from '../context.ts'
+import { flag, number, type OptionsOf, optionalNumber, text } from '../fields.ts'
+import { fileIdentity, openDetector } from '../open-model.ts'
+import { openData, openTrainingData, type TrainingData } from '../open-source.ts'
+import { runPruning } from '../prune-run.ts'
+import { both, openRunFolder, type RunFolder, versionsOf } from '../run-folder.ts'
+import { sessionOptions } from '../session.ts'
+import { amount, score, table } from '../table.ts'
+import { benchModels, compare, machine } from './bench.ts'
+
+/** The detector that comes with the package. */
+const shipped = fileURLToPath(new URL('../../../assets/shapes-detector.onnx', import.meta.url))
+const architecture = 'ssd-small'
+
+const fields = {
+  fromScratch: flag('first train the detector, and put it in the place of the one that comes with the package'),
+  epochs: number('N', 'epochs of that training', 40, { whole: true, min: 1 }),
+  finetuneEpochs: number('N', 'epochs of training after the cut', 6, { whole: true, min: 0 }),
+  limit: optionalNumber('N', 'only the first N images of each split', { whole: true, min: 8 }),
+  out: text('RUN', 'folder of the run (default: runs/demo, replaced every time)'),
+  force: flag('replace a run that is in the folder already'),
+}
+
+type Options = OptionsOf<typeof fields> & CommonOptions
+
+export default defineCommand({
+  arguments: [],
+  fields,
+  examples: ['demo', 'demo --from-scratch', 'demo --out runs/mine --json'],
+  details: 'Measures a small detector on drawn shapes, prunes half of its parameters with lcp, trains it further and compares.',
+  async run(options, _args, context) {
+    const out = options.out ?? 'runs/demo'
+    const run = await openRunFolder(out, { force: options.force || options.out === undefined, command: `demo ${JSON.stringify(options)}` })
+    if (!options.fromScratch && !existsSync(shipped)) throw new UserError(`${shipped}: the detector of the demo is missing; make it with "espalier demo --from-scratch"`)
+    const data = await openData({ data: 'shapes', limit: options.limit }, context)
+    const train = (classes?: readonly string[]): Promise<TrainingData> => openTrainingData(data, undefined, classes, context)
+    run.start()
+    if (options.fromScratch) await trainShipped(options, await train(), run, context)
+    const { detector } = await openDetector(shipped)
+    const sources = await train(detector.card.classes)
+    const pruned = await runPruning({
+      detector,
+      file: shipped,
+      identity: await fileIdentity(shipped),
+      sources,
+      context,
+      pruning: {
+        runtime: nodeRuntime,
+        session: sessionOptions(options),
+        criterion: criterionNamed('lcp'),
+        budget: { removeParams: 0.5, round: 8, groups: 'inner' },
+        lcp: lcpDefaults,
+        finetune: { epochs: options.finetuneEpochs, batch: 8, rate: 0.005, warmup: 20 },
+        augment: augmentPresets.light,
+        seed: options.seed,
+        listener: both(context.listener, run.listener),
+      },
+    })
+    const { before, after } = pruned.result
+    context.note('measuring latency')
+    const rows = await benchModels([{ file: 'before', model: detector.model }, { file: 'after', model: pruned.result.detector.model }], { runs: 50, warmup: 10, seed: options.seed, session: sessionOptions(options) }, context)
+    const json = { ...pruned.json, bench: { models: rows, ...compare(rows), machine: machine(options.threads) } }
+    const record = { ...json, ...pruned.details, model: shipped, method: 'lcp', arch: architecture, data: 'shapes', seed: options.seed, options, versions: versionsOf(nodeRuntime) }
+    await run.finish({
+      'pruned.onnx': (target) => saveModel(nodeStore(), target, pruned.result.detector.model),
+      'plan.json': `${JSON.stringify(pruned.plan)}\n`,
+    }, record)
+    const line = (name: string, m: typeof before, i: number): string[] => [name, amount(m.params), amount(m.macs), score(m.AP), score(m.AP50), `${rows[i]!.medianMs.toFixed(2)} ms`]
+    context.result(json, `${table(['', 'params', 'MACs', 'AP', 'AP50', 'latency'], [line('before', before, 0), line('after', after, 1)])}\n\nThe run is in ${out}.`)
+  },
+})
+
+/** Trains the demo's detector and writes it to the package's own place. */
+async function trainShipped(options: Options, sources: TrainingData, run: RunFolder, context: Context): Promise<void> {
+  const fresh = buildDetector(architecture, { classes: sources.train.dataset.classes, seed: options.seed })
+  const result = await trainDetector(detectorOf(fresh, architecture), sources.train, sources.val, {
+    runtime: nodeRuntime,
+    session: sessionOptions(options),
+    epochs: options.epochs,
+    batch: 8,
+    rate: 0.01,
+    warmup: 100,
+    optimizer: { type: 'sgd', momentum: 0.9, weightDecay: 5e-4, clipNorm: 10 },
+    augment: augmentPresets.light,
+    seed: options.seed,
+    listener: both(context.listener, run.listener),
+  })
+  await saveModel(nodeStore(), shipped, result.detector.model)
+  run.log(`${shipped}: written, epoch ${result.best} of ${result.epochs.length}`)
+}

@@ -1,0 +1,25 @@
+/** @file espalier eval: a detector measured on labelled images. */
+import { nodeRuntime } from '../../runtime/node.ts'
+import { evaluate } from '../../train/evaluate.ts'
+import { defineCommand } from '../command.ts'
+import { number } from '../fields.ts'
+import { evaluationJson, numbersTable, tellSkipped } from '../measures.ts'
+import { openDetector } from '../open-model.ts'
+import { dataFields, openData, splitField } from '../open-source.ts'
+import { sessionOptions } from '../session.ts'
+
+export default defineCommand({
+  arguments: [['<model>', 'ONNX detector with a detector card']],
+  fields: { ...dataFields, ...splitField, batch: number('N', 'images a run, where the model leaves its batch free', 4, { whole: true, min: 1 }) },
+  examples: ['eval runs/base/model.onnx --data data/bccd', 'eval model.onnx --data shapes --split val --json'],
+  details: 'AP is COCO\'s; classes are matched by name.',
+  async run(options, [path = ''], context) {
+    const { detector } = await openDetector(path)
+    const data = await openData(options, context)
+    const source = await data.open(options.split, detector.card.classes)
+    const result = await evaluate(detector, source, { runtime: nodeRuntime, session: sessionOptions(options), batch: options.batch, listener: context.listener })
+    tellSkipped(result.skipped, context)
+    const json = { ...evaluationJson(result, detector.card.classes), split: source.dataset.split }
+    context.result(json, `${result.images} images of split "${source.dataset.split}"${json.skipped ? `, ${json.skipped} skipped` : ''}\n\n${numbersTable(result, json.perClass)}`)
+  },
+})

@@ -1,0 +1,21 @@
+/** @file espalier finetune: a detector trained further. */
+import { defineCommand } from '../command.ts'
+import { openDetector } from '../open-model.ts'
+import { dataFields, openData, openTrainingData, splitField } from '../open-source.ts'
+import { openRunFolder } from '../run-folder.ts'
+import { runTraining } from '../train-run.ts'
+import { outFields, trainingFields } from '../training-options.ts'
+
+export default defineCommand({
+  arguments: [['<model>', 'ONNX detector with a detector card']],
+  fields: { ...dataFields, ...outFields, ...splitField, ...trainingFields({ epochs: 8, lr: 0.005, warmup: 20 }) },
+  examples: ['finetune runs/pruned/pruned.onnx --data data/bccd --epochs 8 --out runs/tuned'],
+  details: 'Trains on split "train", keeps the epoch that is best on "val", measures before and after on --split; writes RUN/model.onnx.',
+  async run(options, [path = ''], context) {
+    const run = await openRunFolder(options.out, { force: options.force, command: `finetune ${path} ${JSON.stringify(options)}` })
+    const { detector } = await openDetector(path)
+    const data = await openData(options, context, run.log)
+    const sources = await openTrainingData(data, options.split, detector.card.classes, context)
+    await runTraining({ detector, sources, options, run, context, extra: { model: path }, measureBefore: true })
+  },
+})

@@ -1,0 +1,141 @@
+/** @file espalier prune: channels out, the rest trained, all of it measured; or the surgery of a plan alone. */
+import { join } from 'node:path'
+import { cardKey, readCard } from '../../detection/card.ts'
+import type { Model } from '../../ir/graph.ts'
+import { saveModel } from '../../onnx/save.ts'
+import { modelCost } from '../../passes/cost.ts'
+import { criterionNamed, methodNames } from '../../pruning/criteria/registry.ts'
+import { solveBudget } from '../../pruning/budget.ts'
+import { parsePlan, type PrunePlan } from '../../pruning/plan.ts'
+import { chooseGroups, type PruneOptions, select } from '../../pruning/prune.ts'
+import { applyPlan } from '../../pruning/surgery.ts'
+import { nodeRuntime } from '../../runtime/node.ts'
+import { nodeStore } from '../../storage/node.ts'
+import { UserError } from '../../tensor/error.ts'
+import { certificateOf } from '../certificate.ts'
+import { defineCommand } from '../command.ts'
+import type { CommonOptions } from '../command.ts'
+import type { Context } from '../context.ts'
+import { choice, flag, type OptionsOf, text } from '../fields.ts'
+import { costTable } from '../measures.ts'
+import { fileIdentity, openDetector, openModel } from '../open-model.ts'
+import { dataFields, openData, openTrainingData, splitField } from '../open-source.ts'
+import { budgetFields, budgetOf, finetuneFields, finetuneOf, lcpFields, lcpOf } from '../prune-options.ts'
+import { runPruning, widthsOf, widthsTable } from '../prune-run.ts'
+import { both, openRunFolder, refuseTaken, versionsOf } from '../run-folder.ts'
+import { sessionOptions } from '../session.ts'
+import { amount, percent } from '../table.ts'
+import { augmentField, augmentOf, outFields } from '../training-options.ts'
+
+const fields = {
+  ...dataFields,
+  data: text('DIR', dataFields.data.about),
+  ...outFields,
+  ...splitField,
+  method: choice(methodNames, 'how channels are chosen', 'lcp'),
+  ...budgetFields,
+  plan: text('FILE', 'replay the surgery of a plan on the model it was made for; needs no data'),
+  dryRun: flag('choose channels and write RUN/plan.json only'),
+  ...finetuneFields,
+  ...augmentField,
+  ...lcpFields,
+}
+
+type Options = OptionsOf<typeof fields> & CommonOptions
+
+export default defineCommand({
+  arguments: [['<model>', 'ONNX detector with a detector card']],
+  fields,
+  examples: [
+    'prune runs/base/model.onnx --data data/bccd --method lcp --remove-params 0.7 --out runs/lcp',
+    'prune runs/base/model.onnx --data data/bccd --method l1 --remove-macs 0.5 --finetune-epochs 8 --out runs/l1',
+    'prune runs/base/model.onnx --data data/bccd --remove-params 0.7 --dry-run --out runs/plan',
+    'prune runs/base/model.onnx --plan runs/lcp/plan.json --out runs/replayed',
+  ],
+  details: 'Writes RUN/pruned.onnx, RUN/plan.json and RUN/run.json. Before anything is written, the cut is proven to equal zeroing the channels.',
+  async run(options, [path = ''], context) {
+    if (options.plan !== undefined) return replay(path, options.plan, options, context)
+    if (options.data === undefined) throw new UserError('--data is missing: the folder of labelled images, or "shapes" (only --plan needs none)')
+    await chooseAndPrune(path, { ...options, data: options.data }, context)
+  },
+})
+
+async function chooseAndPrune(path: string, options: Options & { readonly data: string }, context: Context): Promise<void> {
+  const budget = budgetOf(options)
+  const lcp = lcpOf(options)
+  const criterion = criterionNamed(options.method)
+  const run = await openRunFolder(options.out, { force: options.force, command: `prune ${path} ${JSON.stringify(options)}` })
+  const { detector } = await openDetector(path)
+  // An impossible budget is told before anything takes time.
+  const { round, removeParams, removeMacs } = budget
+  solveBudget({ model: detector.model, groups: chooseGroups(detector, budget.groups), round, removeParams, removeMacs })
+  const data = await openData(options, context, run.log)
+  const sources = await openTrainingData(data, options.split, detector.card.classes, context)
+  const pruning: PruneOptions = {
+    runtime: nodeRuntime,
+    session: sessionOptions(options),
+    criterion,
+    budget,
+    lcp,
+    finetune: finetuneOf(options),
+    augment: augmentOf(options),
+    seed: options.seed,
+    listener: options.dryRun ? context.listener : both(context.listener, run.listener),
+  }
+  const identity = await fileIdentity(path)
+  if (options.dryRun) {
+    const start = performance.now()
+    const selected = await select(detector, sources.train, pruning)
+    const plan: PrunePlan = { ...selected.plan, model: identity }
+    const widths = widthsOf(detector.model, plan)
+    const before = modelCost(detector.model)
+    const { params, macs } = modelCost(selected.detector.model)
+    const file = join(options.out, 'plan.json')
+    await nodeStore().writeAtomic(file, planText(plan))
+    context.result(
+      { before: { params: before.params, macs: before.macs }, after: { params, macs }, widths, passes: selected.passes, seconds: (performance.now() - start) / 1000, plan: file },
+      `${widthsTable(widths)}\n\nparameters ${amount(before.params)} -> ${amount(params)} (-${percent(1 - params / before.params)}), MACs ${amount(before.macs)} -> ${amount(macs)} (-${percent(1 - macs / before.macs)})\nplan written to ${file}`,
+    )
+    return
+  }
+  run.start()
+  const outcome = await runPruning({ detector, file: path, identity, sources, pruning, context })
+  const record = { ...outcome.json, ...outcome.details, model: path, method: options.method, arch: detector.card.architecture, data: options.data, split: sources.test.dataset.split, seed: options.seed, options, versions: versionsOf(nodeRuntime) }
+  const { result } = outcome
+  await run.finish({ 'pruned.onnx': (target) => saveModel(nodeStore(), target, result.detector.model), 'plan.json': planText(outcome.plan) }, record)
+  context.result(outcome.json, `${costTable({ before: result.before, cut: result.cut, after: result.after })}\n\n${options.method}, ${result.passes.total} passes over images, measured on split "${sources.test.dataset.split}"; written to ${run.path}`)
+}
+
+async function replay(path: string, planFile: string, options: Options, context: Context): Promise<void> {
+  const extra = (['removeParams', 'removeMacs'] as const).find((key) => options[key] !== undefined)
+  if (extra !== undefined) throw new UserError('--plan replays a cut as it is; give either --plan or a budget')
+  await refuseTaken(options.out, options.force)
+  const start = performance.now()
+  const plan = parsePlan(await nodeStore().readText(planFile), planFile)
+  const { model } = await openModel(path)
+  const identity = await fileIdentity(path)
+  if (plan.model?.sha256 !== undefined && plan.model.sha256 !== identity.sha256) context.note(`${planFile}: was made for another file (${plan.model.file}); it is applied since its names and shapes fit`)
+  const run = await openRunFolder(options.out, { force: options.force, command: `prune ${path} --plan ${planFile}` })
+  const pruned = applyPlan(model, plan, planFile)
+  const certificate = await certificateOf({ original: model, file: path, pruned, plan, seed: options.seed, session: sessionOptions(options) })
+  const [before, after] = [modelCost(model), modelCost(pruned)]
+  const json = {
+    before: { params: before.params, macs: before.macs },
+    after: { params: after.params, macs: after.macs },
+    widths: widthsOf(model, plan),
+    certificate,
+    seconds: (performance.now() - start) / 1000,
+  }
+  run.start()
+  const record = { ...json, model: path, plan: planFile, method: plan.method, arch: architectureOf(model), data: null, seed: plan.seed ?? options.seed, options, versions: versionsOf(nodeRuntime) }
+  await run.finish({ 'pruned.onnx': (target) => saveModel(nodeStore(), target, pruned), 'plan.json': planText(plan) }, record)
+  context.result(json, `${widthsTable(json.widths)}\n\nparameters ${amount(before.params)} -> ${amount(after.params)}, MACs ${amount(before.macs)} -> ${amount(after.macs)}; written to ${run.path}`)
+}
+
+function architectureOf(model: Model): string | null {
+  return model.metadata.has(cardKey) ? readCard(model.metadata, 'the model').architecture : null
+}
+
+function planText(plan: PrunePlan): string {
+  return `${JSON.stringify(plan)}\n`
+}

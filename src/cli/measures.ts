@@ -1,0 +1,46 @@
+/** @file Measurements as commands print and save them. */
+import type { CocoNumbers } from '../metrics/coco-map.ts'
+import type { Measured } from '../pruning/prune.ts'
+import type { Evaluation } from '../train/evaluate.ts'
+import type { Context } from './context.ts'
+import { amount, score, table } from './table.ts'
+
+const numberNames = ['AP', 'AP50', 'AP75', 'APs', 'APm', 'APl', 'AR1', 'AR10', 'AR100', 'ARs', 'ARm', 'ARl'] as const satisfies readonly (keyof CocoNumbers)[]
+
+/** COCO's twelve numbers alone. */
+export function cocoNumbers(summary: CocoNumbers): CocoNumbers {
+  return Object.fromEntries(numberNames.map((name) => [name, summary[name]])) as unknown as CocoNumbers
+}
+
+/** An evaluation with its classes by name and the skipped images counted. */
+export function evaluationJson(e: Evaluation, classes: readonly string[]) {
+  return {
+    images: e.images,
+    skipped: e.skipped.length,
+    ...cocoNumbers(e),
+    perClass: Object.fromEntries(e.perClass.map((ap, i) => [classes[i] ?? String(i), ap])),
+    skippedFiles: e.skipped,
+  }
+}
+
+export function measuredJson(m: Measured, classes: readonly string[]) {
+  return { params: m.params, macs: m.macs, ...evaluationJson(m, classes) }
+}
+
+/** The twelve numbers as a table of two lines, then the classes. */
+export function numbersTable(numbers: CocoNumbers, classes: Readonly<Record<string, { AP: number; AP50: number }>>): string {
+  const all = table(['', ...numberNames], [['all', ...numberNames.map((name) => score(numbers[name]))]])
+  const rows = Object.entries(classes).map(([name, ap]) => [name, score(ap.AP), score(ap.AP50)])
+  return rows.length > 1 ? `${all}\n\n${table(['class', 'AP', 'AP50'], rows)}` : all
+}
+
+/** One line a state of a model: "before", "cut", "after". */
+export function costTable(rows: Readonly<Record<string, Pick<Measured, 'params' | 'macs' | 'AP' | 'AP50' | 'AP75'>>>): string {
+  return table(['', 'params', 'MACs', 'AP', 'AP50', 'AP75'], Object.entries(rows).map(([name, m]) => [name, amount(m.params), amount(m.macs), score(m.AP), score(m.AP50), score(m.AP75)]))
+}
+
+/** Names the images that could not be read. */
+export function tellSkipped(skipped: Evaluation['skipped'], context: Context): void {
+  // The reason starts with the path already.
+  for (const { reason } of skipped) context.note(`skipped: ${reason}`)
+}

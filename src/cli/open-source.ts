@@ -1,0 +1,92 @@
+/** @file Opens what --data names: a folder of labelled images, or the built-in `shapes`. */
+import { imageReader } from '../data/codec.ts'
+import { imageSize, nodeCodec } from '../data/image-node.ts'
+import { defaultSplit, listSplits, mapClasses, openDataset } from '../data/open.ts'
+import { shapesDataset } from '../data/shapes.ts'
+import { nodeStore } from '../storage/node.ts'
+import { firstSamples } from '../train/evaluate.ts'
+import type { ImageSource } from '../train/source.ts'
+import type { Context } from './context.ts'
+import { optionalNumber, required, text } from './fields.ts'
+
+/** Options of every command that reads labelled images. */
+export const dataFields = {
+  data: required('DIR', 'folder of labelled images (VOC, COCO or YOLO), or the word "shapes" for the built-in drawings'),
+  limit: optionalNumber('N', 'only the first N images of each split', { whole: true, min: 1 }),
+}
+
+export const splitField = { split: text('NAME', 'split to measure on (default: test, else val, else all)') }
+
+/** The word that stands for the built-in data set, and its fixed seed: the same images for everyone. */
+const shapesName = 'shapes'
+const shapesSeed = 0
+const shapesSplits = ['train', 'val', 'test']
+
+/** Problems told one by one; the log has them all. */
+const toldProblems = 10
+
+export interface Data {
+  readonly splits: readonly string[]
+  /** Opens a split (default: test, else val, else all); `classes`: the labels count in these, by name. */
+  open(split: string | undefined, classes?: readonly string[]): Promise<ImageSource>
+}
+
+export interface DataOptions {
+  readonly data: string
+  readonly limit?: number
+}
+
+/** Recognises the data set. What is wrong with its files goes to stderr (the first ten) and to `log` (all). */
+export async function openData(options: DataOptions, context: Context, log: (text: string) => void = () => {}): Promise<Data> {
+  if (options.data === shapesName) return builtIn(options.limit)
+  const store = nodeStore()
+  const root = options.data
+  const splits = await listSplits(store, root)
+  return {
+    splits,
+    async open(split, classes) {
+      const read = await openDataset(store, root, { split, imageSize })
+      tellProblems(read.problems, context, log)
+      const mapped = classes ? mapClasses(read, classes) : read
+      const dataset = options.limit === undefined ? mapped : firstSamples(mapped, options.limit)
+      return { dataset, readImage: imageReader(store, nodeCodec), cropResize: nodeCodec.cropResize }
+    },
+  }
+}
+
+function builtIn(limit: number | undefined): Data {
+  return {
+    splits: shapesSplits,
+    async open(split = defaultSplit(shapesSplits), classes) {
+      const shapes = shapesDataset({ seed: shapesSeed, split })
+      const mapped = classes ? mapClasses(shapes.dataset, classes) : shapes.dataset
+      const dataset = limit === undefined ? mapped : firstSamples(mapped, limit)
+      return { dataset, readImage: async (sample) => shapes.image(sample), cropResize: nodeCodec.cropResize }
+    },
+  }
+}
+
+function tellProblems(problems: readonly string[], context: Context, log: (text: string) => void): void {
+  for (const problem of problems.slice(0, toldProblems)) context.note(problem)
+  if (problems.length > toldProblems) context.note(`... and ${problems.length - toldProblems} more problems in the data`)
+  for (const problem of problems) log(problem)
+}
+
+export interface TrainingData {
+  readonly train: ImageSource
+  readonly val?: ImageSource
+  readonly test: ImageSource
+}
+
+/** The three roles of splits: to train on, to choose the epoch by, to measure with. Says so where one split has two roles. */
+export async function openTrainingData(data: Data, split: string | undefined, classes: readonly string[] | undefined, context: Context): Promise<TrainingData> {
+  const hasTrain = data.splits.includes('train')
+  const train = await data.open(hasTrain ? 'train' : 'all', classes)
+  const known = classes ?? train.dataset.classes
+  const val = data.splits.includes('val') ? await data.open('val', known) : undefined
+  const test = await data.open(split, known)
+  if (!hasTrain) context.note(`the data has no split "train": all ${train.dataset.samples.length} images are trained on`)
+  if (test.dataset.split === train.dataset.split) context.note(`measured on split "${test.dataset.split}", which is also trained on: the numbers say nothing of new images`)
+  else if (test.dataset.split === val?.dataset.split) context.note('measured on split "val", by which the best epoch is chosen too')
+  return { train, val, test }
+}

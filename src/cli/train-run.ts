@@ -1,0 +1,67 @@
+/** @file What train and finetune share: train, measure, write the run. */
+import { saveModel } from '../onnx/save.ts'
+import { modelCost } from '../passes/cost.ts'
+import { nodeRuntime } from '../runtime/node.ts'
+import { nodeStore } from '../storage/node.ts'
+import type { Detector } from '../train/detector.ts'
+import { evaluate } from '../train/evaluate.ts'
+import { trainDetector } from '../train/train.ts'
+import type { CommonOptions } from './command.ts'
+import type { Context } from './context.ts'
+import type { OptionsOf } from './fields.ts'
+import { costTable, evaluationJson, tellSkipped } from './measures.ts'
+import type { DataOptions, TrainingData } from './open-source.ts'
+import { both, type RunFolder, versionsOf } from './run-folder.ts'
+import { sessionOptions } from './session.ts'
+import { augmentOf, optimizerOf, type trainingFields } from './training-options.ts'
+
+export interface TrainingRun {
+  readonly detector: Detector
+  readonly sources: TrainingData
+  readonly options: OptionsOf<ReturnType<typeof trainingFields>> & CommonOptions & DataOptions & { readonly out: string }
+  readonly run: RunFolder
+  readonly context: Context
+  /** Added to run.json. */
+  readonly extra: object
+  /** Also measure the detector as it comes. */
+  readonly measureBefore: boolean
+}
+
+export async function runTraining({ detector, sources, options, run, context, extra, measureBefore }: TrainingRun): Promise<void> {
+  const start = performance.now()
+  const listener = both(context.listener, run.listener)
+  const session = sessionOptions(options)
+  const measure = async (d: Detector) => ({ ...modelCost(d.model), ...(await evaluate(d, sources.test, { runtime: nodeRuntime, session, listener })) })
+  run.start()
+  const before = measureBefore ? await measure(detector) : undefined
+  const result = await trainDetector(detector, sources.train, sources.val, {
+    runtime: nodeRuntime,
+    session,
+    epochs: options.epochs,
+    batch: options.batch,
+    rate: options.lr,
+    warmup: options.warmup,
+    optimizer: optimizerOf(options),
+    augment: augmentOf(options),
+    seed: options.seed,
+    listener,
+  })
+  tellSkipped(result.skipped, context)
+  const after = await measure(result.detector)
+  const { classes } = detector.card
+  const json = {
+    params: after.params,
+    macs: after.macs,
+    ...evaluationJson(after, classes),
+    ...(before && { before: evaluationJson(before, classes) }),
+    epochs: result.epochs,
+    bestEpoch: result.best,
+    passes: result.passes,
+    waitedSeconds: result.waitedSeconds,
+    seconds: (performance.now() - start) / 1000,
+  }
+  const record = { ...json, ...extra, arch: detector.card.architecture, data: options.data, split: sources.test.dataset.split, seed: options.seed, options, versions: versionsOf(nodeRuntime) }
+  await run.finish({ 'model.onnx': (path) => saveModel(nodeStore(), path, result.detector.model) }, record)
+  const rows = { ...(before && { before }), after }
+  context.result(json, `${costTable(rows)}\n\nepoch ${result.best} of ${result.epochs.length} kept, measured on split "${sources.test.dataset.split}"; written to ${run.path}`)
+}

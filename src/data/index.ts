@@ -1,0 +1,10 @@
+/** @file Public API of espalier/data. Images in Node, by sharp: espalier/data/node. */
+export { augmentPresets, sampleGeometry, type AugmentOptions, type Geometry } from './augment.ts'
+export { imageReader, type ImageCodec } from './codec.ts'
+export { drawBoxes } from './draw.ts'
+export type { ImageSize, Size } from './files.ts'
+export { createLoader, type Batch, type Loader, type LoaderOptions } from './loader.ts'
+export { defaultSplit, listSplits, mapClasses, openDataset, type OpenOptions } from './open.ts'
+export { applyPhotometric, samplePhotometric, type PhotometricDraw } from './photometric.ts'
+export { resample } from './resample.ts'
+export { shapesDataset, type Shapes, type ShapesOptions } from './shapes.ts'

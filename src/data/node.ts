@@ -1,0 +1,2 @@
+/** @file Public API of espalier/data/node. */
+export { cropResize, decodeImage, drawDetections, encodeImage, imageSize, nodeCodec, resizeImage } from './image-node.ts'

@@ -1,0 +1,102 @@
+/** @file LCP from end to end on a small detector and the embedded images. */
+import { describe, expect, it } from 'vitest'
+import { augmentPresets } from '../../src/data/augment.ts'
+import { buildDetector } from '../../src/detection/models/architectures.ts'
+import { criterionNamed } from '../../src/pruning/criteria/registry.ts'
+import { findGroups } from '../../src/pruning/groups.ts'
+import { type LcpOptions, lcpDefaults } from '../../src/pruning/lcp/options.ts'
+import { prune, type PruneOptions, type PruneResult, select, type Selected } from '../../src/pruning/prune.ts'
+import { applyPlan } from '../../src/pruning/surgery.ts'
+import { nodeRuntime } from '../../src/runtime/node.ts'
+import { floats } from '../../src/tensor/tensor.ts'
+import { detectorOf } from '../../src/train/detector.ts'
+import { shapesSource } from '../support/shapes.ts'
+
+const train = shapesSource('train', 8)
+const detector = detectorOf(buildDetector('ssd-small', { classes: train.dataset.classes, seed: 3, size: 96 }), 'small.onnx')
+
+function options(method: string, lcp: Partial<LcpOptions> = {}, more: Partial<PruneOptions> = {}): PruneOptions {
+  return {
+    runtime: nodeRuntime,
+    session: { threads: 1 },
+    criterion: criterionNamed(method),
+    budget: { removeParams: 0.4, round: 4, groups: 'inner' },
+    lcp: { ...lcpDefaults, aux: { ...lcpDefaults.aux, boxes: 8 }, batch: 4, images: 8, ...lcp },
+    finetune: { epochs: 0, batch: 4, rate: 0.005, warmup: 2 },
+    augment: augmentPresets.light,
+    seed: 5,
+    ...more,
+  }
+}
+
+const widths = (s: Selected): number[] => s.plan.groups.map((g) => g.channelsAfter)
+
+describe('select with lcp', () => {
+  it('cuts every stage to its width, logs both gradient norms and counts its passes', async () => {
+    const selected = await select(detector, train, options('lcp'))
+    expect(selected.stages.map((s) => s.end)).toEqual(['layer2.0.out', 'layer3.0.out', 'layer4.0.out', 'outputs'])
+    const groups = new Map(findGroups(detector.model).map((g) => [g.id, g]))
+    for (const g of selected.plan.groups) {
+      expect(g.channelsAfter).toBe(selected.budget.widths.get(g.id))
+      expect(g.channelsAfter).toBeLessThan(groups.get(g.id)!.channels)
+    }
+    const layers = selected.stages.flatMap((s) => s.layers)
+    expect(layers.length).toBeGreaterThanOrEqual(selected.plan.groups.length)
+    // After a stage was tuned, M differs from M_b: the reconstruction term speaks too.
+    for (const l of layers) expect(l.gradientReconstruction).toBeGreaterThan(0)
+    // After the last stage end the detector's own loss speaks, and these images have no box on the coarsest map.
+    for (const l of selected.stages.filter((s) => s.end !== 'outputs').flatMap((s) => s.layers)) expect(l.gradientLocalization).toBeGreaterThan(0)
+    // 4 stages of one tuning epoch, one scoring pass and one update epoch over 8 images.
+    expect(selected.passes).toEqual({ selection: 32, stage: 32, update: 32 })
+    expect(selected.budget.after.params).toBeLessThanOrEqual(0.6 * selected.budget.before.params)
+    // The detector is the cut original with other weights: same nodes, same shapes.
+    const replay = applyPlan(detector.model, selected.plan)
+    expect(selected.detector.model.graph.initializers.map((v) => [v.name, v.shape])).toEqual(replay.graph.initializers.map((v) => [v.name, v.shape]))
+  }, 60_000)
+
+  it('is the same plan and the same weights for the same seed, another for another', async () => {
+    const one = await select(detector, train, options('lcp'))
+    const two = await select(detector, train, options('lcp'))
+    const other = await select(detector, train, options('lcp', {}, { seed: 6 }))
+    expect(two.plan).toEqual(one.plan)
+    const weights = (s: Selected): unknown => s.detector.model.graph.initializers.map((v) => [v.name, [...(v.initializer!.data as Float32Array).slice(0, 50)].map(String)])
+    expect(weights(two)).toEqual(weights(one))
+    expect(other.plan.groups).not.toEqual(one.plan.groups)
+  }, 60_000)
+
+  const aux = { ...lcpDefaults.aux, boxes: 8 }
+  it.each([
+    ['layer by layer, with plain RoIAlign', { sweep: 'layer', stageEpochs: 0, aux: { ...aux, roi: 'plain' } }],
+    ['greedy in blocks, without the box loss', { select: 'greedy', block: 24, stageEpochs: 0, updateEpochs: 0, aux: { ...aux, m: 0 } }],
+    ['from zero weights, by reconstruction alone', { start: 'zero', alpha: 0, stageEpochs: 0 }],
+    ['without reconstruction and update', { reconstruction: false, updateEpochs: 0 }],
+  ] as [string, Partial<LcpOptions>][])('works %s', async (_, lcp) => {
+    const selected = await select(detector, train, options('lcp', lcp))
+    expect(widths(selected)).toEqual(selected.plan.groups.map((g) => selected.budget.widths.get(g.id)))
+    expect(selected.plan.groups.length).toBeGreaterThan(5)
+    for (const v of selected.detector.model.graph.initializers) if (v.initializer!.dtype === 'float32') expect(floats(v.initializer!).every(Number.isFinite)).toBe(true)
+  }, 60_000)
+
+  it('prunes residual streams too when asked', async () => {
+    const selected = await select(detector, train, options('lcp', {}, { budget: { removeParams: 0.5, round: 4, groups: 'all' } }))
+    expect(selected.plan.groups.length).toBeGreaterThan(0)
+    expect(selected.budget.after.params).toBeLessThanOrEqual(0.5 * selected.budget.before.params)
+  }, 60_000)
+})
+
+describe('prune', () => {
+  it('measures before, after the cut and at the end; rivals get the passes they are given', async () => {
+    const sources = { train, val: shapesSource('val', 4), test: shapesSource('test', 4) }
+    const lcp = await prune(detector, sources, options('lcp', {}, { finetune: { epochs: 1, batch: 4, rate: 0.005, warmup: 2 } }))
+    const rival = await prune(detector, sources, options('l1', {}, { finetune: { epochs: 0, totalPasses: lcp.passes.total, batch: 4, rate: 0.005, warmup: 2 } }))
+    for (const r of [lcp, rival] as PruneResult[]) {
+      expect(r.before.images).toBe(4)
+      expect(r.cut.params).toBe(r.after.params)
+      expect(r.after.params).toBeLessThanOrEqual(0.6 * r.before.params)
+      expect(r.passes.total).toBe(r.passes.selection + r.passes.stage + r.passes.update + r.passes.finetune)
+    }
+    expect(rival.passes.total).toBe(lcp.passes.total)
+    expect(rival.stages).toEqual([])
+    expect(rival.after.params).toBe(lcp.after.params)
+  }, 60_000)
+})

@@ -1,7 +1,8 @@
 /** @file A command as data, and how it is put on commander. */
 import { type Command, Option } from 'commander'
-import { type Context, createContext, type Streams } from './context.ts'
+import { type Context, createContext } from './context.ts'
 import { type Field, type Fields, flag, flagName, number, optionalNumber, type OptionsOf, parseOptions, text } from './fields.ts'
+import type { Streams } from './streams.ts'
 
 /** Options that every command has. */
 export const commonFields = {

@@ -1,16 +1,7 @@
 /** @file What a command writes to: results on stdout, everything else on stderr. */
 import type { Listener } from '../train/events.ts'
 import { createProgress } from './progress.ts'
-
-export interface Stream {
-  write(text: string): unknown
-  readonly isTTY?: boolean
-}
-
-export interface Streams {
-  readonly stdout: Stream
-  readonly stderr: Stream
-}
+import type { Streams } from './streams.ts'
 
 export interface Context {
   /** Shows progress on stderr. */

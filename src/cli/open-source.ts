@@ -2,8 +2,9 @@
 import { imageReader } from '../data/codec.ts'
 import { imageSize, nodeCodec } from '../data/image-node.ts'
 import { defaultSplit, listSplits, mapClasses, openDataset } from '../data/open.ts'
-import { shapesDataset } from '../data/shapes.ts'
+import { shapesCounts, shapesDataset } from '../data/shapes.ts'
 import { nodeStore } from '../storage/node.ts'
+import { UserError } from '../tensor/error.ts'
 import { firstSamples } from '../train/evaluate.ts'
 import type { ImageSource } from '../train/source.ts'
 import type { Context } from './context.ts'
@@ -20,7 +21,7 @@ export const splitField = { split: text('NAME', 'split to measure on (default: t
 /** The word that stands for the built-in data set, and its fixed seed: the same images for everyone. */
 const shapesName = 'shapes'
 const shapesSeed = 0
-const shapesSplits = ['train', 'val', 'test']
+const shapesSplits = Object.keys(shapesCounts)
 
 /** Problems told one by one; the log has them all. */
 const toldProblems = 10
@@ -54,13 +55,14 @@ export async function openData(options: DataOptions, context: Context, log: (tex
   }
 }
 
-function builtIn(limit: number | undefined): Data {
+function builtIn(limit = Infinity): Data {
   return {
     splits: shapesSplits,
     async open(split = defaultSplit(shapesSplits), classes) {
-      const shapes = shapesDataset({ seed: shapesSeed, split })
-      const mapped = classes ? mapClasses(shapes.dataset, classes) : shapes.dataset
-      const dataset = limit === undefined ? mapped : firstSamples(mapped, limit)
+      // Fewer images are the same ones: each is drawn from its own number.
+      const all = shapesCounts[split]
+      const shapes = shapesDataset({ seed: shapesSeed, split, count: all && Math.min(limit, all) })
+      const dataset = classes ? mapClasses(shapes.dataset, classes) : shapes.dataset
       return { dataset, readImage: async (sample) => shapes.image(sample), cropResize: nodeCodec.cropResize }
     },
   }
@@ -78,14 +80,24 @@ export interface TrainingData {
   readonly test: ImageSource
 }
 
+export interface TrainingDataOptions {
+  /** Split to measure on. */
+  readonly split?: string
+  readonly batch: number
+  /** The model's; default: the data's own. */
+  readonly classes?: readonly string[]
+}
+
 /** The three roles of splits: to train on, to choose the epoch by, to measure with. Says so where one split has two roles. */
-export async function openTrainingData(data: Data, split: string | undefined, classes: readonly string[] | undefined, context: Context): Promise<TrainingData> {
+export async function openTrainingData(data: Data, { split, batch, classes }: TrainingDataOptions, context: Context): Promise<TrainingData> {
   const hasTrain = data.splits.includes('train')
   const train = await data.open(hasTrain ? 'train' : 'all', classes)
+  const images = train.dataset.samples.length
+  if (images < batch) throw new UserError(`split "${train.dataset.split}" has ${images} images, less than a batch of ${batch}; choose a smaller --batch`)
   const known = classes ?? train.dataset.classes
   const val = data.splits.includes('val') ? await data.open('val', known) : undefined
   const test = await data.open(split, known)
-  if (!hasTrain) context.note(`the data has no split "train": all ${train.dataset.samples.length} images are trained on`)
+  if (!hasTrain) context.note(`the data has no split "train": all ${images} images are trained on`)
   if (test.dataset.split === train.dataset.split) context.note(`measured on split "${test.dataset.split}", which is also trained on: the numbers say nothing of new images`)
   else if (test.dataset.split === val?.dataset.split) context.note('measured on split "val", by which the best epoch is chosen too')
   return { train, val, test }

@@ -2,7 +2,7 @@
 import { Command, CommanderError } from 'commander'
 import { UserError } from '../tensor/error.ts'
 import type { LoadedCommand } from './command.ts'
-import type { Streams } from './context.ts'
+import type { Streams } from './streams.ts'
 import { packageVersion } from './version.ts'
 
 interface Entry {

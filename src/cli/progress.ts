@@ -1,8 +1,8 @@
 /** @file Progress on stderr: a bar on a terminal, else a plain line every few seconds. */
 import { SingleBar } from 'cli-progress'
 import type { Listener, ProgressEvent } from '../train/events.ts'
-import type { Stream } from './context.ts'
 import { onInterrupt } from './interrupt.ts'
+import type { Stream } from './streams.ts'
 
 /** Seconds between plain lines. */
 const lineEvery = 5

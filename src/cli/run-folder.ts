@@ -17,13 +17,13 @@ const logEvery = 10_000
 
 export interface RunFolder {
   readonly path: string
-  /** Lines for the log; kept in memory until `start`. */
+  /** Lines for the log; kept in memory until the work starts. */
   log(text: string): void
   /** Writes phases, ends, notes, and steps now and then, to the log. */
   readonly listener: Listener
-  /** The inputs are in order: from here on the folder is there, with its log. */
-  start(): void
-  /** Writes the files by name, then run.json. */
+  /** The inputs are in order: makes the folder with its log, does the work, logs how it failed where it does. */
+  during(work: () => Promise<void>): Promise<void>
+  /** Writes the files by name, then run.json; the last thing of the work. */
   finish(files: Readonly<Record<string, string | ((path: string) => Promise<void>)>>, record: object): Promise<void>
 }
 
@@ -43,14 +43,23 @@ export async function openRunFolder(path: string, options: { readonly force: boo
     path,
     log,
     listener: logListener(log),
-    start() {
+    async during(work) {
       started = true
       mkdirSync(path, { recursive: true })
       writeFileSync(join(path, logName), waiting.join(''))
-      onInterrupt(() => {
+      const forget = onInterrupt(() => {
         removeTemporaries(path)
         log('interrupted')
       })
+      try {
+        await work()
+        log('done')
+      } catch (error) {
+        log(`failed: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`)
+        throw error
+      } finally {
+        forget()
+      }
     },
     async finish(files, record) {
       // A folder with run.json is a finished run: with --force, the former one ends here.
@@ -60,12 +69,11 @@ export async function openRunFolder(path: string, options: { readonly force: boo
         else await content(join(path, name))
       }
       await store.writeAtomic(join(path, recordName), `${JSON.stringify(record, null, 2)}\n`)
-      if (started) log('done')
     },
   }
 }
 
-export async function refuseTaken(path: string, force: boolean): Promise<void> {
+async function refuseTaken(path: string, force: boolean): Promise<void> {
   const store = nodeStore()
   const there = await store.stat(path)
   if (there && !there.isDirectory) throw new UserError(`${path}: is a file, --out wants a folder; choose another name`)

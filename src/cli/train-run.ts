@@ -27,12 +27,15 @@ export interface TrainingRun {
   readonly measureBefore: boolean
 }
 
-export async function runTraining({ detector, sources, options, run, context, extra, measureBefore }: TrainingRun): Promise<void> {
+export function runTraining(request: TrainingRun): Promise<void> {
+  return request.run.during(() => train(request))
+}
+
+async function train({ detector, sources, options, run, context, extra, measureBefore }: TrainingRun): Promise<void> {
   const start = performance.now()
   const listener = both(context.listener, run.listener)
   const session = sessionOptions(options)
   const measure = async (d: Detector) => ({ ...modelCost(d.model), ...(await evaluate(d, sources.test, { runtime: nodeRuntime, session, listener })) })
-  run.start()
   const before = measureBefore ? await measure(detector) : undefined
   const result = await trainDetector(detector, sources.train, sources.val, {
     runtime: nodeRuntime,

@@ -20,7 +20,8 @@ export interface Shapes {
   image(sample: { readonly id: string }): Image
 }
 
-const counts: Readonly<Record<string, number>> = { train: 600, val: 100, test: 200 }
+/** The splits, and how many images each has when no count is asked for. */
+export const shapesCounts: Readonly<Record<string, number>> = { train: 600, val: 100, test: 200 }
 const maxObjects = 5
 const triesPerObject = 20
 /** Sides of objects as shares of the image's side. */
@@ -48,8 +49,8 @@ interface Scene {
 
 export function shapesDataset(options: ShapesOptions): Shapes {
   const { seed, split, size = 160 } = options
-  const count = options.count ?? counts[split]
-  if (count === undefined) throw new UserError(`shapes has no split "${split}"; it has ${Object.keys(counts).map((name) => `"${name}"`).join(', ')}`)
+  const count = options.count ?? shapesCounts[split]
+  if (count === undefined) throw new UserError(`shapes has no split "${split}"; it has ${Object.keys(shapesCounts).map((name) => `"${name}"`).join(', ')}`)
   if (!(size >= 32)) throw new UserError(`shapes: images of ${size} pixels are too small to show anything; the least is 32`)
   if (!(count >= 1)) throw new UserError(`shapes: ${count} images make no data set; ask for at least 1`)
   const root = createRng(seed).fork('shapes').fork(split)

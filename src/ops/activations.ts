@@ -3,7 +3,7 @@ import { floatAttribute, intAttribute, stringAttribute } from '../ir/attributes.
 import type { Node, Value } from '../ir/graph.ts'
 import { type DType, isFloat } from '../tensor/dtype.ts'
 import { toNumbers } from '../tensor/tensor.ts'
-import type { Builder } from './builder.ts'
+import type { Emitter } from './emitter.ts'
 import type { OpDef, Vjp } from './define.ts'
 import { type Arithmetic, castTensor, foldElementwise, foldFirst } from './fold.ts'
 import { broadcastShape, elementwiseChannels, inputOf, masked, sameAs, typed, unaryChannels, unaryVjp, zeroGradient } from './rules.ts'
@@ -14,16 +14,16 @@ function unary(type: string, vjp: OpDef['vjp'], f: Arithmetic = {}): OpDef {
 }
 
 /** dy f'(x), by the rule for f'. */
-function slope(rule: (b: Builder, x: Value, y: Value) => Value): Vjp {
+function slope(rule: (b: Emitter, x: Value, y: Value) => Value): Vjp {
   return unaryVjp((b, dy, x, y) => b.mul(dy, rule(b, x, y)))
 }
 
-const positive = (b: Builder, x: Value): Value => b.op('Greater', [x, b.scalar(0)])
-const oneMinus = (b: Builder, x: Value): Value => b.sub(b.scalar(1), x)
-const square = (b: Builder, x: Value): Value => b.mul(x, x)
+const positive = (b: Emitter, x: Value): Value => b.op('Greater', [x, b.scalar(0)])
+const oneMinus = (b: Emitter, x: Value): Value => b.sub(b.scalar(1), x)
+const square = (b: Emitter, x: Value): Value => b.mul(x, x)
 const attribute = (y: Value, name: string, fallback: number): number => floatAttribute(y.producer!, name, fallback)
 
-const normalDensity = (b: Builder, x: Value, factor: number): Value => b.mul(b.op('Exp', [b.mul(square(b, x), b.scalar(-factor))]), b.scalar(Math.sqrt(factor / Math.PI)))
+const normalDensity = (b: Emitter, x: Value, factor: number): Value => b.mul(b.op('Exp', [b.mul(square(b, x), b.scalar(-factor))]), b.scalar(Math.sqrt(factor / Math.PI)))
 
 /** f' = 1 where x > 0, else `alpha`. */
 const leaky = slope((b, x, y) => {
@@ -41,7 +41,7 @@ const selu = slope((b, x, y) => {
 })
 
 /** 1 where 0 < gate < 1, the sloped part of HardSigmoid. */
-const sloped = (b: Builder, gate: Value): Value => b.cast(b.op('And', [positive(b, gate), b.op('Less', [gate, b.scalar(1)])]), 'float32')
+const sloped = (b: Emitter, gate: Value): Value => b.cast(b.op('And', [positive(b, gate), b.op('Less', [gate, b.scalar(1)])]), 'float32')
 
 const hardSwish = slope((b, x) => {
   const gate = b.op('HardSigmoid', [x], { alpha: 1 / 6, beta: 0.5 })

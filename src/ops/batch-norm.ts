@@ -2,7 +2,7 @@
 import { floatAttribute, intAttribute } from '../ir/attributes.ts'
 import { constantOf, dimsOf, type Node, type Value } from '../ir/graph.ts'
 import { f32, sizeOf } from '../tensor/tensor.ts'
-import type { Builder } from './builder.ts'
+import type { Emitter } from './emitter.ts'
 import { channelSum } from './conv-gradient.ts'
 import type { Affine, ChannelRule, OpDef, ShapeRule, TrainingForm, Vjp } from './define.ts'
 import { inputOf, link, linkAll, outputOf, ref } from './rules.ts'
@@ -25,13 +25,13 @@ const channels: ChannelRule = (node) => {
 }
 
 /** A per-channel vector in the shape that broadcasts along axis 1 of `like`. */
-function alongChannels(b: Builder, v: Value, like: Value): Value {
+function alongChannels(b: Emitter, v: Value, like: Value): Value {
   const dims = dimsOf(like)
   return b.reshape(v, dims.map((n, axis) => (axis === 1 ? n : 1)))
 }
 
 /** Sum of x . y over all but axis 1, [C]. A product of rows with columns costs a fraction of Mul and ReduceSum. */
-function channelDot(b: Builder, x: Value, y: Value): Value {
+function channelDot(b: Emitter, x: Value, y: Value): Value {
   const [n = 1, c = 1, ...spatial] = dimsOf(x)
   const positions = sizeOf(spatial)
   if (positions === 1) return b.sum(b.mul(b.reshape(x, [n, c]), b.reshape(y, [n, c])), [0])
@@ -40,7 +40,7 @@ function channelDot(b: Builder, x: Value, y: Value): Value {
 }
 
 /** Mean and population variance of this run's batch, [C] each. */
-function batchStatistics(b: Builder, node: Node): readonly [Value, Value] {
+function batchStatistics(b: Emitter, node: Node): readonly [Value, Value] {
   const [, mean, variance] = node.outputs
   if (mean && variance && floatAttribute(node, 'momentum', 0.9) === 0) return [mean, variance]
   const [, m, v] = trainingNode(b, node)
@@ -51,7 +51,7 @@ function batchStatistics(b: Builder, node: Node): readonly [Value, Value] {
  * With a momentum of 0 (ONNX's is the weight of the old value) the runtime returns the batch's own statistics. It writes
  * them over the statistics it was given, be they inputs or weights: so it gets zeros that nothing else reads.
  */
-function trainingNode(b: Builder, node: Node): Value[] {
+function trainingNode(b: Emitter, node: Node): Value[] {
   const scratch = [3, 4].map((i) => b.mul(inputOf(node, i), b.scalar(0)))
   return b.ops('BatchNormalization', [...node.inputs.slice(0, 3), ...scratch], 3, { epsilon: { float: epsilonOf(node) }, momentum: { float: 0 }, training_mode: 1 })
 }
@@ -106,7 +106,7 @@ function affine(node: Node): Affine | undefined {
  * The training form. `momentum` is torch's: the weight of this batch in the running statistics (0.1 by default there);
  * the running variance takes the unbiased variance n/(n-1), as torch's does.
  */
-function training(b: Builder, node: Node, momentum: number): TrainingForm {
+function training(b: Emitter, node: Node, momentum: number): TrainingForm {
   const [y, mean, variance] = trainingNode(b, node)
   const dims = dimsOf(inputOf(node, 0))
   const count = sizeOf(dims) / dims[1]!

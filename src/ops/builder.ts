@@ -5,6 +5,7 @@ import type { AttributeInit } from '../ir/attributes.ts'
 import { addInitializer, addInput, addNode } from '../ir/edit.ts'
 import type { Dim, Graph, Node, Value } from '../ir/graph.ts'
 import { valuesOf } from '../ir/walk.ts'
+import type { Emitter } from './emitter.ts'
 import { lookup } from './registry.ts'
 import { onnxTypeCode } from './type-codes.ts'
 
@@ -13,7 +14,7 @@ export const workingOpset = 21
 
 type Input = Value | undefined
 
-export class Builder {
+export class Builder implements Emitter {
   readonly graph: Graph
   readonly opset: number
   private readonly names = new Set<string>()

@@ -4,7 +4,7 @@
  */
 import { dimsOf, type Value } from '../ir/graph.ts'
 import { f32, sizeOf } from '../tensor/tensor.ts'
-import type { Builder } from './builder.ts'
+import type { Emitter } from './emitter.ts'
 import { extentOf, isUnitStride, outputLength, type Window } from './window.ts'
 
 /** Below this many positions of a map the flip of the kernel costs more than ConvTranspose's scattering. */
@@ -18,7 +18,7 @@ const fewChannels = 8
  * @param kernel [O,C/groups,...k]
  * @param spatial the input's lengths, which a strided convolution's output does not tell
  */
-export function inputGradient(b: Builder, dy: Value, kernel: Value, w: Window, groups: number, spatial: readonly number[]): Value {
+export function inputGradient(b: Emitter, dy: Value, kernel: Value, w: Window, groups: number, spatial: readonly number[]): Value {
   const lengths = dimsOf(dy).slice(2)
   const begin = w.begin.map((p, i) => extentOf(w, i) - 1 - p)
   const end = spatial.map((n, i) => n + extentOf(w, i) - 1 - lengths[i]! - begin[i]!)
@@ -33,7 +33,7 @@ export function inputGradient(b: Builder, dy: Value, kernel: Value, w: Window, g
 }
 
 /** Gradient of a ConvTranspose's input: the Conv it is the transpose of. */
-export function transposedInputGradient(b: Builder, dy: Value, kernel: Value, w: Window, groups: number, spatial: readonly number[]): Value {
+export function transposedInputGradient(b: Emitter, dy: Value, kernel: Value, w: Window, groups: number, spatial: readonly number[]): Value {
   const dx = b.op('Conv', [dy, kernel], { kernel_shape: w.kernel, strides: w.strides, dilations: w.dilations, group: groups, pads: [...w.begin, ...w.end] }, 'dx')
   const lengths = dimsOf(dy).slice(2).map((_, i) => outputLength(w, i, dimsOf(dy)[i + 2]))
   // Output padding as long as a stride adds positions that no input has.
@@ -42,7 +42,7 @@ export function transposedInputGradient(b: Builder, dy: Value, kernel: Value, w:
 }
 
 /** [O,C/g,...k] -> [C,O/g,...k] with every spatial axis reversed. */
-function backwardKernel(b: Builder, kernel: Value, groups: number): Value {
+function backwardKernel(b: Emitter, kernel: Value, groups: number): Value {
   const [o = 1, c = 1, ...k] = dimsOf(kernel)
   const taps = sizeOf(k)
   const flat = b.reshape(kernel, [groups, o / groups, c, taps])
@@ -61,7 +61,7 @@ function reversal(n: number): ReturnType<typeof f32> {
  * @param dy cotangent of the output [N,O,...T]
  * @returns [O,C/groups,...k]
  */
-export function kernelGradient(b: Builder, x: Value, dy: Value, w: Window, groups: number): Value {
+export function kernelGradient(b: Emitter, x: Value, dy: Value, w: Window, groups: number): Value {
   const [, c = 1] = dimsOf(x)
   const [n = 1, o = 1, ...lengths] = dimsOf(dy)
   const positions = sizeOf(lengths)
@@ -78,7 +78,7 @@ export function kernelGradient(b: Builder, x: Value, dy: Value, w: Window, group
 type Tap = (x: Value, channels: number) => Value
 
 /** dy . x^T for each image and group: [N,g,C/g,T] -> [g,O/g,C/g]. The runtime fuses the transposition into the product. */
-function groupedTap(b: Builder, dy: Value, [n, g, o, t]: readonly [number, number, number, number]): Tap {
+function groupedTap(b: Emitter, dy: Value, [n, g, o, t]: readonly [number, number, number, number]): Tap {
   const left = b.reshape(dy, g === 1 ? [n, o, t] : [n, g, o, t])
   return (x, channels) => {
     const right = b.reshape(x, g === 1 ? [n, channels, t] : [n, g, channels / g, t])
@@ -87,25 +87,25 @@ function groupedTap(b: Builder, dy: Value, [n, g, o, t]: readonly [number, numbe
 }
 
 /** As groupedTap, for taps with the channels last. */
-function lastTap(b: Builder, dy: Value, [n, o, t]: readonly [number, number, number]): Tap {
+function lastTap(b: Emitter, dy: Value, [n, o, t]: readonly [number, number, number]): Tap {
   const left = b.reshape(dy, [n, o, t])
   return (x, channels) => b.sum(b.op('MatMul', [left, b.reshape(x, [n, t, channels])]), [0])
 }
 
 /** One product over all images, for taps with the channels last. */
-function foldedTap(b: Builder, dy: Value, n: number, t: number): Tap {
+function foldedTap(b: Emitter, dy: Value, n: number, t: number): Tap {
   const o = dimsOf(dy)[1]!
   const left = b.reshape(b.transpose(b.reshape(dy, [n, o, t]), [1, 0, 2]), [o, n * t])
   return (x, channels) => b.op('MatMul', [left, b.reshape(x, [n * t, channels])])
 }
 
-function channelsLast(b: Builder, x: Value): Value {
+function channelsLast(b: Emitter, x: Value): Value {
   const rank = dimsOf(x).length
   return b.transpose(x, [0, ...Array.from({ length: rank - 2 }, (_, i) => i + 2), 1])
 }
 
 /** A product for every tap of the kernel. `first` is the first spatial axis of x: 2, or 1 with the channels last. */
-function tapwise(b: Builder, x: Value, w: Window, lengths: readonly number[], [g, o, c]: readonly [number, number, number], tap: Tap, first = 2): Value {
+function tapwise(b: Emitter, x: Value, w: Window, lengths: readonly number[], [g, o, c]: readonly [number, number, number], tap: Tap, first = 2): Value {
   const padded = fit(b, x, w, lengths, first)
   const axes = lengths.map((_, i) => i + first)
   const single = isUnitStride(w) && w.kernel.every((k) => k === 1)
@@ -121,7 +121,7 @@ function tapwise(b: Builder, x: Value, w: Window, lengths: readonly number[], [g
 }
 
 /** Few input channels: the columns of a kernel row side by side as channels, one product a kernel row. */
-function rowwise(b: Builder, x: Value, dy: Value, w: Window): Value {
+function rowwise(b: Emitter, x: Value, dy: Value, w: Window): Value {
   const [n = 1, c = 1] = dimsOf(x)
   const [, o = 1, rows = 1, columns = 1] = dimsOf(dy)
   const [kh = 1, kw = 1] = w.kernel
@@ -152,7 +152,7 @@ function rowwise(b: Builder, x: Value, dy: Value, w: Window): Value {
 }
 
 /** Every channel of every image is a group of one convolution whose kernel is dy; strides and dilations change places. */
-function depthwiseKernelGradient(b: Builder, x: Value, dy: Value, w: Window): Value {
+function depthwiseKernelGradient(b: Emitter, x: Value, dy: Value, w: Window): Value {
   const [n = 1, c = 1, ...spatial] = dimsOf(x)
   const lengths = dimsOf(dy).slice(2)
   const end = missing(w, spatial, lengths)
@@ -165,7 +165,7 @@ function depthwiseKernelGradient(b: Builder, x: Value, dy: Value, w: Window): Va
 }
 
 /** x padded, and cropped at the end, to just the positions that some tap reads. */
-function fit(b: Builder, x: Value, w: Window, lengths: readonly number[], first: number): Value {
+function fit(b: Emitter, x: Value, w: Window, lengths: readonly number[], first: number): Value {
   const dims = dimsOf(x)
   const spatial = dims.slice(first, first + lengths.length)
   const end = missing(w, spatial, lengths)
@@ -181,7 +181,7 @@ function missing(w: Window, spatial: readonly number[], lengths: readonly number
   return spatial.map((s, i) => w.strides[i]! * (lengths[i]! - 1) + extentOf(w, i) - s - w.begin[i]!)
 }
 
-function crop(b: Builder, x: Value, spatial: readonly number[], end: readonly number[], first: number): Value {
+function crop(b: Emitter, x: Value, spatial: readonly number[], end: readonly number[], first: number): Value {
   const axes = end.flatMap((e, i) => (e < 0 ? [i] : []))
   if (axes.length === 0) return x
   return b.op('Slice', [x, b.ints(axes.map(() => 0)), b.ints(axes.map((i) => spatial[i]! + end[i]!)), b.ints(axes.map((i) => i + first))])
@@ -202,7 +202,7 @@ function* places(dims: readonly number[]): Generator<number[]> {
 }
 
 /** Gradient of a per-channel bias: dy summed over all but axis 1. Two reductions of contiguous runs are the fastest form. */
-export function channelSum(b: Builder, dy: Value): Value {
+export function channelSum(b: Emitter, dy: Value): Value {
   const [n = 1, c = 1, ...spatial] = dimsOf(dy)
   if (sizeOf(spatial) === 1) return b.sum(b.reshape(dy, [n, c]), [0])
   return b.sum(b.reshape(b.sum(b.reshape(dy, [n * c, sizeOf(spatial)]), [1]), [n, c]), [0])

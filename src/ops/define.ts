@@ -2,7 +2,7 @@
 import type { DType } from '../tensor/dtype.ts'
 import type { Tensor } from '../tensor/tensor.ts'
 import type { Dim, Node, Value } from '../ir/graph.ts'
-import type { Builder } from './builder.ts'
+import type { Emitter } from './emitter.ts'
 import type { IndexMap } from './index-map.ts'
 
 /** Element type and shape of an output. */
@@ -26,7 +26,7 @@ export type ShapeRule = (node: Node, context: RuleContext) => readonly TypeInfo[
  * the working opset with static shapes. It need not reduce a broadcast: the engine sums the result to the input's shape.
  * `cotangents[i]` belongs to output i and is undefined where nothing flows back.
  */
-export type Vjp = (b: Builder, node: Node, cotangents: readonly (Value | undefined)[]) => readonly ((() => Value) | undefined)[]
+export type Vjp = (b: Emitter, node: Node, cotangents: readonly (Value | undefined)[]) => readonly ((() => Value) | undefined)[]
 
 /** Gradients stop here: integer, boolean and selection operators. */
 export const notDifferentiable = 'not differentiable'
@@ -102,7 +102,7 @@ export interface OpDef {
    * Replaces the inference form by the training form (batch statistics): adds nodes through the builder, returns the
    * values that stand for the node's outputs and the state that each run updates.
    */
-  readonly training?: (b: Builder, node: Node, momentum: number) => TrainingForm
+  readonly training?: (b: Emitter, node: Node, momentum: number) => TrainingForm
 }
 
 export interface PatchEdit {

@@ -2,7 +2,7 @@
 import { intAttribute } from '../ir/attributes.ts'
 import { constantOf, type Node, type Value } from '../ir/graph.ts'
 import { type Tensor, toNumbers } from '../tensor/tensor.ts'
-import type { Builder } from './builder.ts'
+import type { Emitter } from './emitter.ts'
 import { notDifferentiable, type OpDef, type Vjp } from './define.ts'
 import { type Arithmetic, foldElementwise, foldWhere } from './fold.ts'
 import { broadcastOf, broadcastShape, elementwiseChannels, inputOf, masked, outputOf, presentInputs, typed } from './rules.ts'
@@ -28,7 +28,7 @@ const mean: Vjp = (b, node, [dy]) => node.inputs.map(() => dy && (() => b.mul(dy
 
 /** Max and Min: the gradient goes to the first of equal inputs, so that the shares always add up to the whole. */
 function extremum(strict: 'Greater' | 'Less'): Vjp {
-  const winner = (b: Builder, inputs: readonly Value[], i: number): Value => {
+  const winner = (b: Emitter, inputs: readonly Value[], i: number): Value => {
     const beats = inputs.flatMap((other, k) => (k === i ? [] : [b.op(k < i ? strict : `${strict}OrEqual`, [inputs[i]!, other])]))
     return beats.reduce((a, c) => b.op('And', [a, c]))
   }

@@ -2,7 +2,7 @@
 import { intAttribute, stringAttribute } from '../ir/attributes.ts'
 import { constantOf, dimsOf, type Node, type Value } from '../ir/graph.ts'
 import { i64, sizeOf, tensor, toNumbers } from '../tensor/tensor.ts'
-import type { Builder } from './builder.ts'
+import type { Emitter } from './emitter.ts'
 import { type ChannelRule, type KeptIndices, notDifferentiable, opaque, type OpDef, type PatchEdit, type Vjp } from './define.ts'
 import { gatherTensor } from './fold.ts'
 import { table } from './index-map.ts'
@@ -12,7 +12,7 @@ import { numbersOf } from './shape-data.ts'
 const axisOf = (node: Node): number => wrapAxis(intAttribute(node, 'axis', 0), inputOf(node, 0).shape?.length ?? 0)
 
 /** Adds `updates` into zeros of `dims` at `indices` (of the updates' shape); equal indices add up. */
-function scatterAdd(b: Builder, dims: readonly number[], indices: Value, updates: Value, axis: number): Value {
+function scatterAdd(b: Emitter, dims: readonly number[], indices: Value, updates: Value, axis: number): Value {
   return b.op('ScatterElements', [zerosLike(b, dims), indices, updates], { axis, reduction: 'add' })
 }
 

@@ -3,7 +3,7 @@ import { floatAttribute, intAttribute } from '../ir/attributes.ts'
 import { constantOf, dimsOf, type Dim, type Node, type Value } from '../ir/graph.ts'
 import { f32, sizeOf } from '../tensor/tensor.ts'
 import { scaleChannels, shiftBias } from './absorb.ts'
-import type { Builder } from './builder.ts'
+import type { Emitter } from './emitter.ts'
 import type { AxisRef, ChannelRule, Link, OpDef, ShapeRule, Vjp } from './define.ts'
 import { broadcastDims, inputOf, link, outputOf, ref } from './rules.ts'
 
@@ -118,13 +118,13 @@ const matmulVjp: Vjp = (b, node, [dy]) => {
   ]
 }
 
-function flipLast(b: Builder, x: Value): Value {
+function flipLast(b: Emitter, x: Value): Value {
   const rank = dimsOf(x).length
   return b.transpose(x, Array.from({ length: rank }, (_, i) => (i < rank - 2 ? i : i === rank - 2 ? rank - 1 : rank - 2)))
 }
 
 /** [..., 1, k] summed to [k]. */
-function sumToVector(b: Builder, x: Value, k: number): Value {
+function sumToVector(b: Emitter, x: Value, k: number): Value {
   return sizeOf(dimsOf(x)) === k ? b.reshape(x, [k]) : b.sum(b.reshape(x, [-1, k]), [0])
 }
 

@@ -3,7 +3,7 @@ import { intAttribute, intsAttribute, stringAttribute } from '../ir/attributes.t
 import { setAttribute } from '../ir/edit.ts'
 import { constantOf, type Dim, dimsOf, type Node, staticShape, type Value } from '../ir/graph.ts'
 import { i64, toNumbers } from '../tensor/tensor.ts'
-import type { Builder } from './builder.ts'
+import type { Emitter } from './emitter.ts'
 import type { KeptIndices, OpDef, PatchEdit } from './define.ts'
 import { allConstant, concatTensors, expandTensor, transposeTensor } from './fold.ts'
 import { block, offset, repeat, slice } from './index-map.ts'
@@ -237,7 +237,7 @@ const depthToSpace: OpDef = {
 }
 
 /** The inverse of DepthToSpace in CRD mode: [N,C,H n,W n] to [N,C n n,H,W]. */
-function packColumnsFirst(b: Builder, dy: Value, dims: readonly number[], n: number): Value {
+function packColumnsFirst(b: Emitter, dy: Value, dims: readonly number[], n: number): Value {
   const [batch, depth, height, width] = dims as readonly [number, number, number, number]
   const parts = b.reshape(dy, [batch, depth / (n * n), height, n, width, n])
   return b.reshape(b.transpose(parts, [0, 1, 3, 5, 2, 4]), dims)

@@ -2,7 +2,7 @@
 import { floatAttribute, intAttribute } from '../ir/attributes.ts'
 import { dimsOf, type Node, type Value } from '../ir/graph.ts'
 import { batchNormalization } from './batch-norm.ts'
-import type { Builder } from './builder.ts'
+import type { Emitter } from './emitter.ts'
 import { type ChannelRule, notDifferentiable, opaque, type OpDef, type ShapeRule, type Vjp } from './define.ts'
 import { inputOf, link, outputOf, ref, sameAs, wrapAxis } from './rules.ts'
 
@@ -13,7 +13,7 @@ interface NormGradient {
 }
 
 /** Gradients of y = scale (x - mean) / sqrt(variance + epsilon), statistics over `axes` of the same x. `scale` broadcasts against x. */
-function normGradient(b: Builder, x: Value, dy: Value, scale: Value, axes: readonly number[], epsilon: number): NormGradient {
+function normGradient(b: Emitter, x: Value, dy: Value, scale: Value, axes: readonly number[], epsilon: number): NormGradient {
   const mean = (v: Value): Value => b.op('ReduceMean', [v, b.ints(axes)], { keepdims: 1 })
   const centred = b.sub(x, mean(x))
   const inverse = b.op('Reciprocal', [b.op('Sqrt', [b.add(mean(b.mul(centred, centred)), b.scalar(epsilon))])])

@@ -2,7 +2,7 @@
 import { intAttribute, intsAttribute } from '../ir/attributes.ts'
 import { dimsOf, type Node, type Value } from '../ir/graph.ts'
 import { f32, sizeOf } from '../tensor/tensor.ts'
-import type { Builder } from './builder.ts'
+import type { Emitter } from './emitter.ts'
 import type { ChannelRule, OpDef, ShapeRule, TypeInfo } from './define.ts'
 import { inputOf, link, outputOf, ref, zerosLike } from './rules.ts'
 import { extentOf, outputLength, type Window, windowOf } from './window.ts'
@@ -47,7 +47,7 @@ function attributesOf(w: Window, node: Node): Record<string, number | readonly n
 }
 
 /** Adds the cotangents at the winners: index of the first maximum of each window, as MaxPool and torch pick it. */
-function scatterToWinners(b: Builder, x: Value, dy: Value, node: Node): Value {
+function scatterToWinners(b: Emitter, x: Value, dy: Value, node: Node): Value {
   // Measured against taps by value or by index and MaxUnpool per parity: this is the fastest, and right where windows overlap.
   const winners = b.ops('MaxPool', [x], 2, { ...attributesOf(poolWindow(node), node), storage_order: 0 })[1]!
   const dims = dimsOf(x)
@@ -57,7 +57,7 @@ function scatterToWinners(b: Builder, x: Value, dy: Value, node: Node): Value {
 }
 
 /** Every position of a window gets the same share of its cotangent. */
-function spreadOverWindows(b: Builder, x: Value, dy: Value, node: Node): Value {
+function spreadOverWindows(b: Emitter, x: Value, dy: Value, node: Node): Value {
   const w = poolWindow(node)
   const [n = 1, c = 1, ...spatial] = dimsOf(x)
   const lengths = dimsOf(dy).slice(2)

@@ -1,7 +1,7 @@
 /** @file Reductions over axes, given by attribute or by input, and ArgMax/ArgMin. */
 import { intAttribute } from '../ir/attributes.ts'
 import { type Dim, dimsOf, type Node, type Value } from '../ir/graph.ts'
-import type { Builder } from './builder.ts'
+import type { Emitter } from './emitter.ts'
 import { type ChannelRule, notDifferentiable, type OpDef, type ShapeRule, type Vjp } from './define.ts'
 import { inputOf, intsOf, link, outputOf, ref, typed, wrapAxis } from './rules.ts'
 
@@ -43,13 +43,13 @@ function channels(reduced: 'contract' | string, axesOf: (node: Node) => readonly
 }
 
 /** A result or its cotangent with the reduced axes kept as length 1, so that it broadcasts against the input. */
-function kept(b: Builder, value: Value, node: Node, axes: readonly number[]): Value {
+function kept(b: Emitter, value: Value, node: Node, axes: readonly number[]): Value {
   if (intAttribute(node, 'keepdims', 1)) return value
   return b.reshape(value, dimsOf(inputOf(node, 0)).map((d, i) => (axes.includes(i) ? 1 : d)))
 }
 
 /** Gradient by a rule on the kept forms of cotangent and result (made only when asked for). */
-function reduceVjp(rule: (b: Builder, dy: Value, x: Value, axes: readonly number[], y: () => Value) => Value): Vjp {
+function reduceVjp(rule: (b: Emitter, dy: Value, x: Value, axes: readonly number[], y: () => Value) => Value): Vjp {
   return (b, node, [dy]) => {
     const gradient = (flowing: Value): Value => {
       const axes = reducedAxes(node)
@@ -60,7 +60,7 @@ function reduceVjp(rule: (b: Builder, dy: Value, x: Value, axes: readonly number
   }
 }
 
-const expandTo = (b: Builder, v: Value, x: Value): Value => b.op('Expand', [v, b.ints(dimsOf(x))])
+const expandTo = (b: Emitter, v: Value, x: Value): Value => b.op('Expand', [v, b.ints(dimsOf(x))])
 
 const mean = reduceVjp((b, dy, x, axes) => {
   const dims = dimsOf(x)

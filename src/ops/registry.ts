@@ -30,8 +30,3 @@ for (const family of [elementwise, activations, logic, conv, pool, norm, linalg,
 export function lookup(type: string, domain = ''): OpDef | undefined {
   return domain === '' || domain === 'ai.onnx' ? entries.get(type) : undefined
 }
-
-/** All entries, for documentation and tests. */
-export function allOps(): readonly OpDef[] {
-  return [...entries.values()]
-}

@@ -3,7 +3,7 @@ import { intAttribute, intsAttribute, stringAttribute } from '../ir/attributes.t
 import { dimsOf, type Node, type Value } from '../ir/graph.ts'
 import { UserError } from '../tensor/error.ts'
 import { f32, sizeOf } from '../tensor/tensor.ts'
-import type { Builder } from './builder.ts'
+import type { Emitter } from './emitter.ts'
 import type { Vjp } from './define.ts'
 import { inputOf, outputOf, wrapAxis } from './rules.ts'
 import { numbersOf } from './shape-data.ts'
@@ -84,13 +84,13 @@ function commonBlock(tables: readonly (readonly Row[])[]): number | undefined {
 }
 
 /** Average of each block times its size. */
-function sumBlocks(b: Builder, dy: Value, from: readonly number[], axes: readonly number[], factor: number): Value {
+function sumBlocks(b: Emitter, dy: Value, from: readonly number[], axes: readonly number[], factor: number): Value {
   const kernel = from.slice(2).map((_, i) => (axes.includes(i + 2) ? factor : 1))
   return b.mul(b.op('AveragePool', [dy], { kernel_shape: kernel, strides: kernel }), b.scalar(sizeOf(kernel)))
 }
 
 /** dy contracted along `axis` with the resizing matrix [to,from]. */
-function contract(b: Builder, dy: Value, axis: number, rows: readonly Row[], from: number): Value {
+function contract(b: Emitter, dy: Value, axis: number, rows: readonly Row[], from: number): Value {
   const matrix = new Float32Array(rows.length * from)
   rows.forEach((row, i) => row.forEach(([j, weight]) => (matrix[i * from + j]! += weight)))
   const weights = b.constant(f32(matrix, [rows.length, from]), 'resize')

@@ -2,7 +2,7 @@
 import { intsAttribute } from '../ir/attributes.ts'
 import { dimsOf, type Dim, type Node, type Value } from '../ir/graph.ts'
 import type { DType } from '../tensor/dtype.ts'
-import type { Builder } from './builder.ts'
+import type { Emitter } from './emitter.ts'
 import type { AxisRef, ChannelRule, Link, ShapeRule, TypeInfo, Vjp } from './define.ts'
 import { identity, type IndexMap } from './index-map.ts'
 import { numbersOf } from './shape-data.ts'
@@ -118,7 +118,7 @@ export const unaryChannels: ChannelRule = (node) => ({
 })
 
 /** Gradient of y = f(x), for ops with one differentiable input. */
-export function unaryVjp(rule: (b: Builder, dy: Value, x: Value, y: Value) => Value): Vjp {
+export function unaryVjp(rule: (b: Emitter, dy: Value, x: Value, y: Value) => Value): Vjp {
   return (b, node, [dy]) => [dy && (() => rule(b, dy, inputOf(node, 0), outputOf(node)))]
 }
 
@@ -129,11 +129,11 @@ export const zeroGradient: Vjp = () => []
 export const reshapeVjp: Vjp = unaryVjp((b, dy, x) => b.reshape(dy, dimsOf(x)))
 
 /** A boolean mask as float32 zeros and ones: Cast and Mul are the fastest way to use it (Where and Sign took twice as long). */
-export function masked(b: Builder, value: Value, mask: Value): Value {
+export function masked(b: Emitter, value: Value, mask: Value): Value {
   return b.mul(value, b.cast(mask, 'float32'))
 }
 
 /** Zeros of the given dims. */
-export function zerosLike(b: Builder, dims: readonly number[]): Value {
+export function zerosLike(b: Emitter, dims: readonly number[]): Value {
   return b.op('Expand', [b.scalar(0), b.ints(dims)])
 }

@@ -3,7 +3,7 @@ import { intsAttribute, stringAttribute } from '../ir/attributes.ts'
 import { setAttribute } from '../ir/edit.ts'
 import { type Dim, dimsOf, type Node, type Value } from '../ir/graph.ts'
 import { i64, takeAlong } from '../tensor/tensor.ts'
-import type { Builder } from './builder.ts'
+import type { Emitter } from './emitter.ts'
 import type { KeptIndices, OpDef, PatchEdit, Vjp } from './define.ts'
 import { foldLimit } from './fold.ts'
 import { slice as sliceMap } from './index-map.ts'
@@ -70,14 +70,14 @@ const sliceVjp: Vjp = (b, node, [dy]) => {
   return [dy && (() => put(dy))]
 }
 
-function reversed(b: Builder, v: Value, axis: number): Value {
+function reversed(b: Emitter, v: Value, axis: number): Value {
   // The end lies before the first element: INT_MIN is beyond plain numbers, any end below -length will do.
   const length = dimsOf(v)[axis]!
   return b.op('Slice', [v, b.ints([-1]), b.ints([-length - 1]), b.ints([axis]), b.ints([-1])])
 }
 
 /** Puts step - 1 zeros between elements along an axis: [n] to [(n - 1) step + 1]. */
-function spread(b: Builder, v: Value, axis: number, step: number): Value {
+function spread(b: Emitter, v: Value, axis: number, step: number): Value {
   const dims = dimsOf(v)
   const split = [...dims.slice(0, axis + 1), 1, ...dims.slice(axis + 1)]
   const pads = split.map(() => 0)

@@ -57,7 +57,7 @@ export interface TrainResult {
 export const statisticsMomentum = 0.1
 
 /** The detector's training step: multibox loss on `batch` images, all weights trained, BN on batch statistics. */
-export function detectorStep(detector: Detector, batch: number, optimizer: OptimizerOptions): StepGraph {
+function detectorStep(detector: Detector, batch: number, optimizer: OptimizerOptions): StepGraph {
   const working: Model = upgradeOpset(detector.model)
   const weights = trainableWeights(working.graph)
   return buildTrainStep((b) => {

@@ -1,38 +1,8 @@
 /** @file Conv, BatchNormalization in training and MaxPool, with their gradients, against torch. */
 import { describe, expect, it } from 'vitest'
-import { pullBack } from '../../src/autodiff/grad.ts'
-import { createModel, Graph, type Value } from '../../src/ir/graph.ts'
-import { Builder } from '../../src/ops/builder.ts'
 import { lookup } from '../../src/ops/registry.ts'
-import type { Tensor } from '../../src/tensor/tensor.ts'
-import { runModel } from '../support/run.ts'
-import { golden, type GoldenCase, of, relativeError } from './read.ts'
-
-type Build = (b: Builder, input: (name: string) => Value) => { y: Value; more?: Readonly<Record<string, Value>> }
-
-/** Runs the forward pass, and the gradients of `by` from the golden cotangent: outputs named as in the golden file. */
-async function compute(c: GoldenCase, by: readonly string[], build: Build): Promise<Readonly<Record<string, Tensor>>> {
-  const b = new Builder(new Graph('golden'))
-  const inputs = new Map<string, Value>()
-  const input = (name: string): Value => {
-    const v = inputs.get(name) ?? b.input(name, 'float32', of(c, name).dims)
-    inputs.set(name, v)
-    return v
-  }
-  const { y, more = {} } = build(b, input)
-  const grads = pullBack(b, new Map([[y, input('dy')]]), by.map(input))
-  const wanted: Record<string, Value> = { y, ...Object.fromEntries(by.map((name) => [`d${name}`, grads.get(input(name))!])), ...more }
-  for (const [name, v] of Object.entries(wanted)) wanted[name] = b.output(b.op('Identity', [v]))
-  const results = await runModel(createModel(b.graph, b.opset), Object.fromEntries([...inputs.keys()].map((name) => [name, of(c, name)])))
-  return Object.fromEntries(Object.entries(wanted).map(([name, v]) => [name, results[v.name]!]))
-}
-
-function expectClose(c: GoldenCase, results: Readonly<Record<string, Tensor>>): void {
-  for (const [name, got] of Object.entries(results)) {
-    const bound = name.startsWith('d') ? 2e-5 : 1e-5
-    expect.soft(relativeError(got, of(c, name)), name).toBeLessThan(bound)
-  }
-}
+import { compute, expectClose } from './compute.ts'
+import { golden, of, relativeError } from './read.ts'
 
 describe('torch', () => {
   it.each(golden('conv').map((c) => [c.name, c] as const))('Conv: %s', async (_, c) => {

@@ -6,7 +6,6 @@ import { normal, type OpCase, spaced } from '../support/op-case.ts'
 const x = (...dims: number[]): Tensor => normal(dims)
 const w = (...dims: number[]): Tensor => normal(dims, 'w')
 const positive = (...dims: number[]): Tensor => f32(floats(normal(dims, 'p')).map((v) => Math.abs(v) + 0.5), dims)
-const none = f32([])
 
 const conv = (input: number[], kernel: number[], attributes: Record<string, AttributeInit> = {}, bias = false, opset = 21): OpCase =>
   ({ op: 'Conv', inputs: [x(...input), w(...kernel), ...(bias ? [w(kernel[0]!)] : [])], attributes, opset })

@@ -6,6 +6,7 @@ import { buildDetector } from '../../detection/models/architectures.ts'
 import { saveModel } from '../../onnx/save.ts'
 import { criterionNamed } from '../../pruning/criteria/registry.ts'
 import { lcpDefaults } from '../../pruning/lcp/options.ts'
+import type { Measured } from '../../pruning/prune.ts'
 import { nodeRuntime } from '../../runtime/node.ts'
 import { nodeStore } from '../../storage/node.ts'
 import { UserError } from '../../tensor/error.ts'
@@ -15,7 +16,7 @@ import { type CommonOptions, defineCommand } from '../command.ts'
 import type { Context } from '../context.ts'
 import { flag, number, type OptionsOf, optionalNumber, text } from '../fields.ts'
 import { fileIdentity, openDetector } from '../open-model.ts'
-import { openData, openTrainingData, type TrainingData } from '../open-source.ts'
+import { type Data, openData, openTrainingData, type TrainingData } from '../open-source.ts'
 import { runPruning } from '../prune-run.ts'
 import { both, openRunFolder, type RunFolder, versionsOf } from '../run-folder.ts'
 import { sessionOptions } from '../session.ts'
@@ -25,6 +26,7 @@ import { benchModels, compare, machine } from './bench.ts'
 /** The detector that comes with the package. */
 const shipped = fileURLToPath(new URL('../../../assets/shapes-detector.onnx', import.meta.url))
 const architecture = 'ssd-small'
+const batch = 8
 
 const fields = {
   fromScratch: flag('first train the detector, and put it in the place of the one that comes with the package'),
@@ -47,42 +49,47 @@ export default defineCommand({
     const run = await openRunFolder(out, { force: options.force || options.out === undefined, command: `demo ${JSON.stringify(options)}` })
     if (!options.fromScratch && !existsSync(shipped)) throw new UserError(`${shipped}: the detector of the demo is missing; make it with "espalier demo --from-scratch"`)
     const data = await openData({ data: 'shapes', limit: options.limit }, context)
-    const train = (classes?: readonly string[]): Promise<TrainingData> => openTrainingData(data, undefined, classes, context)
-    run.start()
-    if (options.fromScratch) await trainShipped(options, await train(), run, context)
-    const { detector } = await openDetector(shipped)
-    const sources = await train(detector.card.classes)
-    const pruned = await runPruning({
-      detector,
-      file: shipped,
-      identity: await fileIdentity(shipped),
-      sources,
-      context,
-      pruning: {
-        runtime: nodeRuntime,
-        session: sessionOptions(options),
-        criterion: criterionNamed('lcp'),
-        budget: { removeParams: 0.5, round: 8, groups: 'inner' },
-        lcp: lcpDefaults,
-        finetune: { epochs: options.finetuneEpochs, batch: 8, rate: 0.005, warmup: 20 },
-        augment: augmentPresets.light,
-        seed: options.seed,
-        listener: both(context.listener, run.listener),
-      },
+    await run.during(async () => {
+      if (options.fromScratch) await trainShipped(options, await openTrainingData(data, { batch }, context), run, context)
+      await measureAndPrune(options, data, run, context)
     })
-    const { before, after } = pruned.result
-    context.note('measuring latency')
-    const rows = await benchModels([{ file: 'before', model: detector.model }, { file: 'after', model: pruned.result.detector.model }], { runs: 50, warmup: 10, seed: options.seed, session: sessionOptions(options) }, context)
-    const json = { ...pruned.json, bench: { models: rows, ...compare(rows), machine: machine(options.threads) } }
-    const record = { ...json, ...pruned.details, model: shipped, method: 'lcp', arch: architecture, data: 'shapes', seed: options.seed, options, versions: versionsOf(nodeRuntime) }
-    await run.finish({
-      'pruned.onnx': (target) => saveModel(nodeStore(), target, pruned.result.detector.model),
-      'plan.json': `${JSON.stringify(pruned.plan)}\n`,
-    }, record)
-    const line = (name: string, m: typeof before, i: number): string[] => [name, amount(m.params), amount(m.macs), score(m.AP), score(m.AP50), `${rows[i]!.medianMs.toFixed(2)} ms`]
-    context.result(json, `${table(['', 'params', 'MACs', 'AP', 'AP50', 'latency'], [line('before', before, 0), line('after', after, 1)])}\n\nThe run is in ${out}.`)
   },
 })
+
+async function measureAndPrune(options: Options, data: Data, run: RunFolder, context: Context): Promise<void> {
+  const { detector } = await openDetector(shipped)
+  const sources = await openTrainingData(data, { batch, classes: detector.card.classes }, context)
+  const session = sessionOptions(options)
+  const pruned = await runPruning({
+    detector,
+    file: shipped,
+    identity: await fileIdentity(shipped),
+    sources,
+    context,
+    pruning: {
+      runtime: nodeRuntime,
+      session,
+      criterion: criterionNamed('lcp'),
+      budget: { removeParams: 0.5, round: 8, groups: 'inner' },
+      lcp: lcpDefaults,
+      finetune: { epochs: options.finetuneEpochs, batch, rate: 0.005, warmup: 20 },
+      augment: augmentPresets.light,
+      seed: options.seed,
+      listener: both(context.listener, run.listener),
+    },
+  })
+  const { before, after, detector: smaller } = pruned.result
+  context.note('measuring latency')
+  const rows = await benchModels([{ file: 'before', model: detector.model }, { file: 'after', model: smaller.model }], { runs: 100, warmup: 20, seed: options.seed, session }, context)
+  const json = { ...pruned.json, bench: { models: rows, ...compare(rows), machine: machine(options.threads) } }
+  const record = { ...json, ...pruned.details, model: shipped, method: 'lcp', arch: architecture, data: 'shapes', seed: options.seed, options, versions: versionsOf(nodeRuntime) }
+  await run.finish({
+    'pruned.onnx': (target) => saveModel(nodeStore(), target, smaller.model),
+    'plan.json': `${JSON.stringify(pruned.plan)}\n`,
+  }, record)
+  const line = (name: string, m: Measured, i: number): string[] => [name, amount(m.params), amount(m.macs), score(m.AP), score(m.AP50), `${rows[i]!.medianMs.toFixed(2)} ms`]
+  context.result(json, `${table(['', 'params', 'MACs', 'AP', 'AP50', 'latency'], [line('before', before, 0), line('after', after, 1)])}\n\nThe run is in ${run.path}.`)
+}
 
 /** Trains the demo's detector and writes it to the package's own place. */
 async function trainShipped(options: Options, sources: TrainingData, run: RunFolder, context: Context): Promise<void> {
@@ -91,7 +98,7 @@ async function trainShipped(options: Options, sources: TrainingData, run: RunFol
     runtime: nodeRuntime,
     session: sessionOptions(options),
     epochs: options.epochs,
-    batch: 8,
+    batch,
     rate: 0.01,
     warmup: 100,
     optimizer: { type: 'sgd', momentum: 0.9, weightDecay: 5e-4, clipNorm: 10 },

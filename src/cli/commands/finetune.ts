@@ -15,7 +15,7 @@ export default defineCommand({
     const run = await openRunFolder(options.out, { force: options.force, command: `finetune ${path} ${JSON.stringify(options)}` })
     const { detector } = await openDetector(path)
     const data = await openData(options, context, run.log)
-    const sources = await openTrainingData(data, options.split, detector.card.classes, context)
+    const sources = await openTrainingData(data, { ...options, classes: detector.card.classes }, context)
     await runTraining({ detector, sources, options, run, context, extra: { model: path }, measureBefore: true })
   },
 })

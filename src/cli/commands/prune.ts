@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import { cardKey, readCard } from '../../detection/card.ts'
 import type { Model } from '../../ir/graph.ts'
 import { saveModel } from '../../onnx/save.ts'
-import { modelCost } from '../../passes/cost.ts'
+import { modelCost, type ModelCost } from '../../passes/cost.ts'
 import { criterionNamed, methodNames } from '../../pruning/criteria/registry.ts'
 import { solveBudget } from '../../pruning/budget.ts'
 import { parsePlan, type PrunePlan } from '../../pruning/plan.ts'
@@ -22,7 +22,7 @@ import { fileIdentity, openDetector, openModel } from '../open-model.ts'
 import { dataFields, openData, openTrainingData, splitField } from '../open-source.ts'
 import { budgetFields, budgetOf, finetuneFields, finetuneOf, lcpFields, lcpOf } from '../prune-options.ts'
 import { runPruning, widthsOf, widthsTable } from '../prune-run.ts'
-import { both, openRunFolder, refuseTaken, versionsOf } from '../run-folder.ts'
+import { both, openRunFolder, versionsOf } from '../run-folder.ts'
 import { sessionOptions } from '../session.ts'
 import { amount, percent } from '../table.ts'
 import { augmentField, augmentOf, outFields } from '../training-options.ts'
@@ -70,7 +70,7 @@ async function chooseAndPrune(path: string, options: Options & { readonly data: 
   const { round, removeParams, removeMacs } = budget
   solveBudget({ model: detector.model, groups: chooseGroups(detector, budget.groups), round, removeParams, removeMacs })
   const data = await openData(options, context, run.log)
-  const sources = await openTrainingData(data, options.split, detector.card.classes, context)
+  const sources = await openTrainingData(data, { ...options, classes: detector.card.classes }, context)
   const pruning: PruneOptions = {
     runtime: nodeRuntime,
     session: sessionOptions(options),
@@ -88,48 +88,48 @@ async function chooseAndPrune(path: string, options: Options & { readonly data: 
     const selected = await select(detector, sources.train, pruning)
     const plan: PrunePlan = { ...selected.plan, model: identity }
     const widths = widthsOf(detector.model, plan)
-    const before = modelCost(detector.model)
-    const { params, macs } = modelCost(selected.detector.model)
+    const [before, after] = [costOf(detector.model), costOf(selected.detector.model)]
     const file = join(options.out, 'plan.json')
     await nodeStore().writeAtomic(file, planText(plan))
-    context.result(
-      { before: { params: before.params, macs: before.macs }, after: { params, macs }, widths, passes: selected.passes, seconds: (performance.now() - start) / 1000, plan: file },
-      `${widthsTable(widths)}\n\nparameters ${amount(before.params)} -> ${amount(params)} (-${percent(1 - params / before.params)}), MACs ${amount(before.macs)} -> ${amount(macs)} (-${percent(1 - macs / before.macs)})\nplan written to ${file}`,
-    )
-    return
+    const json = { before, after, widths, passes: selected.passes, seconds: (performance.now() - start) / 1000, plan: file }
+    return context.result(json, `${widthsTable(widths)}\n\n${costLine(before, after)}\nplan written to ${file}`)
   }
-  run.start()
-  const outcome = await runPruning({ detector, file: path, identity, sources, pruning, context })
-  const record = { ...outcome.json, ...outcome.details, model: path, method: options.method, arch: detector.card.architecture, data: options.data, split: sources.test.dataset.split, seed: options.seed, options, versions: versionsOf(nodeRuntime) }
-  const { result } = outcome
-  await run.finish({ 'pruned.onnx': (target) => saveModel(nodeStore(), target, result.detector.model), 'plan.json': planText(outcome.plan) }, record)
-  context.result(outcome.json, `${costTable({ before: result.before, cut: result.cut, after: result.after })}\n\n${options.method}, ${result.passes.total} passes over images, measured on split "${sources.test.dataset.split}"; written to ${run.path}`)
+  await run.during(async () => {
+    const { result, plan, json, details } = await runPruning({ detector, file: path, identity, sources, pruning, context })
+    const record = { ...json, ...details, model: path, method: options.method, arch: detector.card.architecture, data: options.data, split: sources.test.dataset.split, seed: options.seed, options, versions: versionsOf(nodeRuntime) }
+    await run.finish({ 'pruned.onnx': (target) => saveModel(nodeStore(), target, result.detector.model), 'plan.json': planText(plan) }, record)
+    const { before, cut, after } = result
+    context.result(json, `${costTable({ before, cut, after })}\n\n${options.method}, ${result.passes.total} passes over images, measured on split "${sources.test.dataset.split}"; written to ${run.path}`)
+  })
 }
 
 async function replay(path: string, planFile: string, options: Options, context: Context): Promise<void> {
   const extra = (['removeParams', 'removeMacs'] as const).find((key) => options[key] !== undefined)
   if (extra !== undefined) throw new UserError('--plan replays a cut as it is; give either --plan or a budget')
-  await refuseTaken(options.out, options.force)
   const start = performance.now()
+  const run = await openRunFolder(options.out, { force: options.force, command: `prune ${path} --plan ${planFile}` })
   const plan = parsePlan(await nodeStore().readText(planFile), planFile)
   const { model } = await openModel(path)
   const identity = await fileIdentity(path)
   if (plan.model?.sha256 !== undefined && plan.model.sha256 !== identity.sha256) context.note(`${planFile}: was made for another file (${plan.model.file}); it is applied since its names and shapes fit`)
-  const run = await openRunFolder(options.out, { force: options.force, command: `prune ${path} --plan ${planFile}` })
   const pruned = applyPlan(model, plan, planFile)
   const certificate = await certificateOf({ original: model, file: path, pruned, plan, seed: options.seed, session: sessionOptions(options) })
-  const [before, after] = [modelCost(model), modelCost(pruned)]
-  const json = {
-    before: { params: before.params, macs: before.macs },
-    after: { params: after.params, macs: after.macs },
-    widths: widthsOf(model, plan),
-    certificate,
-    seconds: (performance.now() - start) / 1000,
-  }
-  run.start()
+  const [before, after] = [costOf(model), costOf(pruned)]
+  const json = { before, after, widths: widthsOf(model, plan), certificate, seconds: (performance.now() - start) / 1000 }
   const record = { ...json, model: path, plan: planFile, method: plan.method, arch: architectureOf(model), data: null, seed: plan.seed ?? options.seed, options, versions: versionsOf(nodeRuntime) }
-  await run.finish({ 'pruned.onnx': (target) => saveModel(nodeStore(), target, pruned), 'plan.json': planText(plan) }, record)
-  context.result(json, `${widthsTable(json.widths)}\n\nparameters ${amount(before.params)} -> ${amount(after.params)}, MACs ${amount(before.macs)} -> ${amount(after.macs)}; written to ${run.path}`)
+  await run.during(() => run.finish({ 'pruned.onnx': (target) => saveModel(nodeStore(), target, pruned), 'plan.json': planText(plan) }, record))
+  context.result(json, `${widthsTable(json.widths)}\n\n${costLine(before, after)}; written to ${run.path}`)
+}
+
+type Cost = Pick<ModelCost, 'params' | 'macs'>
+
+function costOf(model: Model): Cost {
+  const { params, macs } = modelCost(model)
+  return { params, macs }
+}
+
+function costLine(before: Cost, after: Cost): string {
+  return `parameters ${amount(before.params)} -> ${amount(after.params)} (-${percent(1 - after.params / before.params)}), MACs ${amount(before.macs)} -> ${amount(after.macs)} (-${percent(1 - after.macs / before.macs)})`
 }
 
 function architectureOf(model: Model): string | null {

@@ -32,7 +32,7 @@ export default defineCommand({
   async run(options, _args, context) {
     const run = await openRunFolder(options.out, { force: options.force, command: `train ${JSON.stringify(options)}` })
     const data = await openData(options, context, run.log)
-    const sources = await openTrainingData(data, options.split, undefined, context)
+    const sources = await openTrainingData(data, options, context)
     const fresh = buildDetector(options.arch, { classes: sources.train.dataset.classes, seed: options.seed, size: options.size })
     const backbone = options.weights === undefined ? undefined : await takeWeights(fresh, options.weights, context, run)
     const detector = detectorOf(backbone?.model ?? fresh, options.arch)

@@ -1,6 +1,7 @@
 /** @file SSD: heads and default boxes on the feature maps of a trunk, as an ONNX model that carries its card. */
 import { createModel, Graph, type Model, type Value } from '../../ir/graph.ts'
 import { Builder } from '../../ops/builder.ts'
+import { UserError } from '../../tensor/error.ts'
 import { createRng } from '../../tensor/rng.ts'
 import { type DetectorCard, writeCard } from '../card.ts'
 import { boxesPerCell, ssdLevels } from '../default-boxes.ts'
@@ -47,6 +48,8 @@ export function buildSsd(architecture: SsdArchitecture, options: DetectorOptions
   const m: Maker = { b, rng: createRng(`${options.seed}/weights`) }
   const image = b.input('image', 'float32', ['N', 3, size, size])
   const trunk = architecture.trunk(m, image)
+  const smallest = trunk.features.at(-1)!.shape?.slice(2) ?? []
+  if (smallest.some((d) => typeof d !== 'number' || d < 1)) throw new UserError(`an input of ${size} pixels is too small for ${architecture.name}: its last feature map would have no cell; ask for a larger --size`)
   const levels = ssdLevels({ width: size, height: size, featureSizes: trunk.features.map(cells), ratios: trunk.ratios })
   const scores: Value[] = []
   const boxes: Value[] = []

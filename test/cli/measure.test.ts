@@ -1,0 +1,139 @@
+/** @file score, inspect, bench, eval and predict on small models and images. */
+import { dirname, join } from 'node:path'
+import { beforeAll, describe, expect, it } from 'vitest'
+import { decodeImage } from '../../src/data/image-node.ts'
+import { nodeStore } from '../../src/storage/node.ts'
+import { shared, sharedIt } from '../support/shared.ts'
+import { cli, cliJson, drawing, filesIn, put, putModel, shapesClasses, smallDetector, temporaryFolder, yoloFolder } from './support.ts'
+
+const folder = temporaryFolder()
+const twelve = ['AP', 'AP50', 'AP75', 'APs', 'APm', 'APl', 'AR1', 'AR10', 'AR100', 'ARs', 'ARm', 'ARl']
+let model = ''
+
+beforeAll(async () => {
+  model = await putModel(folder, 'small.onnx', smallDetector())
+})
+
+describe('score', () => {
+  sharedIt('oracles/coco/instances_val2014_100.json', 'the numbers of pycocotools', async (path) => {
+    const json = await cliJson('score', path, `${dirname(path)}/instances_val2014_fakebbox100_results.json`)
+    expect(twelve.map((name) => json[name])).toEqual([0.504581, 0.696973, 0.572982, 0.585626, 0.5194, 0.501398, 0.386813, 0.59368, 0.595353, 0.639811, 0.566421, 0.564291].map((v) => expect.closeTo(v, 5)))
+    expect(json.perClass).toMatchObject({ person: { AP: expect.closeTo(0.532606, 5) } })
+  })
+
+  it('a hand-made case, as text', async () => {
+    const truth = { images: [{ id: 1 }], categories: [{ id: 7, name: 'cat' }], annotations: [{ image_id: 1, category_id: 7, bbox: [10, 10, 50, 50] }] }
+    const results = [{ image_id: 1, category_id: 7, bbox: [10, 10, 50, 50], score: 0.9 }]
+    const files = [await put(folder, 'gt.json', JSON.stringify(truth)), await put(folder, 'dt.json', JSON.stringify(results))]
+    const { code, out } = await cli('score', ...files)
+    expect(code).toBe(0)
+    expect(out).toMatch(/^ +AP +AP50 .*\n.*\nall +1\.000 +1\.000 +1\.000 +- +1\.000 +-/)
+  })
+})
+
+describe('inspect', () => {
+  it('tells cost, ports, groups and the card', async () => {
+    const json = await cliJson('inspect', model)
+    expect(json).toMatchObject({
+      opset: 17,
+      inputs: [{ name: 'image', dtype: 'float32', shape: ['N', 3, 160, 160] }],
+      outputs: [{ name: 'scores', dtype: 'float32' }, { name: 'boxes', dtype: 'float32' }],
+      card: { architecture: 'ssd-small', classes: shapesClasses },
+    })
+    // The parameters of Conv, BatchNormalization and biases, counted from the initializers.
+    const counted = smallDetector().graph.initializers.filter((v) => v.initializer!.dtype === 'float32').reduce((n, v) => n + v.initializer!.data.length, 0)
+    expect(json.params).toBe(counted)
+    const groups = json.groups as { id: string; channels: number; prunable: boolean; reason?: string; members: unknown[] }[]
+    expect(groups.find((g) => g.id === 'layer1.0.conv1.weight')).toMatchObject({ channels: 24, prunable: true, coupled: false })
+    expect(groups.find((g) => g.id === 'layer1.0.conv1.weight')!.members).toContainEqual({ value: 'layer1.0.conv2.weight', axis: 1, role: 'consumes', perUnit: 1 })
+    const whole = groups.filter((g) => !g.prunable)
+    expect(whole).toHaveLength(8)
+    for (const g of whole) expect(g.reason).toMatch(/Reshape "head/)
+  })
+
+  sharedIt('models/nanodet_m_320.onnx', 'needs no card', async (path) => {
+    const json = await cliJson('inspect', path)
+    expect(json.card).toBeUndefined()
+    expect((json.groups as { prunable: boolean }[]).some((g) => g.prunable)).toBe(true)
+    expect(json.params).toBeGreaterThan(5e5)
+  })
+
+  it('prints a table', async () => {
+    const { out } = await cli('inspect', model)
+    expect(out).toMatch(/layer1\.0\.conv1\.weight +24 +1 +1 +yes\n/)
+  })
+})
+
+describe('bench', () => {
+  it('compares two models', async () => {
+    const json = await cliJson('bench', model, model, '--runs', '4', '--warmup', '1', '--threads', '1')
+    const [a, b] = json.models as { file: string; medianMs: number; minMs: number; macs: number; runs: number }[]
+    expect(a).toMatchObject({ file: model, runs: 4 })
+    expect(a!.minMs).toBeLessThanOrEqual(a!.medianMs)
+    expect(json.ratio).toBeCloseTo(a!.medianMs / b!.medianMs, 10)
+    expect(json.macsRatio).toBe(1)
+    expect(json.efficiency).toBeCloseTo(json.ratio as number, 10)
+    expect(json.machine).toMatchObject({ threads: 1, runtime: expect.stringMatching(/^onnxruntime-node \d/) })
+  })
+
+  it('measures one alone', async () => {
+    const json = await cliJson('bench', model, '--runs', '1', '--warmup', '0', '--batch', '2')
+    expect(json.models).toHaveLength(1)
+    expect(json).not.toHaveProperty('ratio')
+  })
+})
+
+describe('eval', () => {
+  it('measures the first images of the built-in data', async () => {
+    const json = await cliJson('eval', model, '--data', 'shapes', '--limit', '3')
+    expect(json).toMatchObject({ images: 3, skipped: 0, skippedFiles: [], split: 'test' })
+    for (const name of twelve) expect(json[name]).toBeTypeOf('number')
+    expect(Object.keys(json.perClass as object)).toEqual([...shapesClasses])
+  })
+
+  it('names, skips and counts images that do not decode', async () => {
+    const data = await yoloFolder(join(folder, 'broken'), shapesClasses, [await drawing(0, 'jpeg'), (await drawing(1, 'jpeg')).subarray(0, 1000)])
+    const { code, out, err } = await cli('eval', model, '--data', data, '--json')
+    expect(code).toBe(0)
+    expect(JSON.parse(out)).toMatchObject({ images: 1, skipped: 1, split: 'all', skippedFiles: [{ path: join(data, 'images/1.jpg') }] })
+    expect(err).toContain(`skipped: ${join(data, 'images/1.jpg')}: is no readable image`)
+  })
+
+  it('with --quiet, stderr stays empty', async () => {
+    const { err } = await cli('eval', model, '--data', 'shapes', '--limit', '1', '--quiet')
+    expect(err).toBe('')
+  })
+})
+
+describe('predict', () => {
+  it('draws and lists what it finds, and skips what is no image', async () => {
+    const files = [await put(folder, 'in/a.png', await drawing(0, 'png')), await put(folder, 'other/a.jpg', await drawing(1, 'jpeg')), await put(folder, 'in/no.jpg', 'no image')]
+    const out = join(folder, 'drawn')
+    const json = await cliJson('predict', model, ...files, '--out', out, '--threshold', '0')
+    expect(filesIn(out)).toEqual(['a.jpg', 'a.png'])
+    expect(json).toMatchObject({ skipped: 1, skippedFiles: [{ path: files[2] }] })
+    const images = json.images as { file: string; detections: { box: number[]; label: string; score: number }[] }[]
+    expect(images.map((i) => i.file)).toEqual(files.slice(0, 2))
+    const [best] = images[0]!.detections
+    expect(shapesClasses).toContain(best!.label)
+    expect(best!.box).toHaveLength(4)
+    const [before, after] = [await decodeImage(await nodeStore().read(files[0]!)), await decodeImage(await nodeStore().read(join(out, 'a.png')))]
+    expect([after.width, after.height]).toEqual([before.width, before.height])
+    expect(after.data.some((v, i) => v !== before.data[i])).toBe(true)
+  })
+
+  it('never draws over an input', async () => {
+    const file = await put(folder, 'own/a.png', await drawing(0, 'png'))
+    const { code, err } = await cli('predict', model, file, '--out', join(folder, 'own'))
+    expect(code).toBe(2)
+    expect(err).toContain('would overwrite an input image; choose another --out')
+  })
+})
+
+describe.skipIf(shared('data/coco128') === undefined)('real data', () => {
+  it('a class that the model lacks is named', async () => {
+    const { code, err } = await cli('eval', model, '--data', shared('data/coco128')!, '--limit', '2')
+    expect(code).toBe(2)
+    expect(err).toMatch(/class ".+" \(in .+\) is unknown to the model; its classes are disc/)
+  })
+})

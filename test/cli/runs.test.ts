@@ -1,0 +1,109 @@
+/** @file Commands that write a run: train, finetune, prune, replay. Few images, random weights. */
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { beforeAll, describe, expect, it } from 'vitest'
+import { setInitializer } from '../../src/ir/edit.ts'
+import { loadModel } from '../../src/onnx/load.ts'
+import { nodeStore } from '../../src/storage/node.ts'
+import { zeros } from '../../src/tensor/tensor.ts'
+import { cli, cliJson, filesIn, putModel, readJson, smallDetector, temporaryFolder } from './support.ts'
+
+const folder = temporaryFolder()
+const few = ['--data', 'shapes', '--limit', '8', '--threads', '1']
+let model = ''
+
+beforeAll(async () => {
+  model = await putModel(folder, 'small.onnx', smallDetector())
+})
+
+describe('train and finetune', () => {
+  it('write the model, a record of the run and a log; the model needs no options', async () => {
+    const run = join(folder, 'trained')
+    const json = await cliJson('train', '--arch', 'ssd-small', ...few, '--epochs', '2', '--seed', '3', '--out', run)
+    expect(filesIn(run)).toEqual(['log.txt', 'model.onnx', 'run.json'])
+    expect(json).toMatchObject({ images: 8, skipped: 0, passes: 16, epochs: [{ epoch: 1 }, { epoch: 2 }] })
+    const record = readJson(join(run, 'run.json'))
+    expect(record).toMatchObject({ ...json, arch: 'ssd-small', data: 'shapes', seed: 3, options: { epochs: 2, batch: 8, lr: 0.01, augment: 'light' }, versions: { espalier: '0.1.0', node: process.versions.node } })
+    const log = readFileSync(join(run, 'log.txt'), 'utf8').trimEnd().split('\n')
+    for (const line of log) expect(line).toMatch(/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z /)
+    expect(log.some((line) => line.includes('epoch 2/2: classification'))).toBe(true)
+    expect(await cliJson('eval', join(run, 'model.onnx'), ...few)).toMatchObject({ AP: json.AP, AP50: json.AP50 })
+
+    const tuned = await cliJson('finetune', join(run, 'model.onnx'), ...few, '--epochs', '1', '--out', join(folder, 'tuned'))
+    expect(tuned).toMatchObject({ before: { AP: json.AP }, passes: 8, bestEpoch: 1 })
+    expect(readJson(join(folder, 'tuned/run.json'))).toMatchObject({ arch: 'ssd-small', model: join(run, 'model.onnx') })
+
+    const again = await cli('train', '--arch', 'ssd-small', ...few, '--out', run)
+    expect(again.code).toBe(2)
+    expect(again.err).toContain(`${run}: holds a run already; give --force to replace it, or choose another folder`)
+  })
+
+  it('take a classifier\'s weights over', async () => {
+    const classifier = smallDetector(['only'])
+    for (const v of classifier.graph.initializers) if (v.name === 'stem.conv1.weight') setInitializer(v, zeros('float32', v.initializer!.dims))
+    for (const v of classifier.graph.initializers) v.name = `backbone.${v.name}`
+    const weights = await putModel(folder, 'classifier.onnx', classifier)
+    const run = join(folder, 'from-classifier')
+    const { code, err } = await cli('train', '--arch', 'ssd-small', ...few, '--epochs', '1', '--lr', '1e-9', '--weights', weights, '--out', run)
+    expect(code).toBe(0)
+    expect(err).toMatch(/classifier\.onnx: \d+ weights taken over/)
+    expect(err).toContain('"head.0.scores.weight" is [24,48,3,3], "backbone.head.0.scores.weight"')
+    const stem = (await loadModel(nodeStore(), join(run, 'model.onnx'))).graph.initializers.find((v) => v.name === 'stem.conv1.weight')!
+    expect(Math.max(...Array.from(stem.initializer!.data as Float32Array, Math.abs))).toBeLessThan(1e-6)
+    expect(readFileSync(join(run, 'log.txt'), 'utf8')).toContain('weights: stem.conv1.weight <- backbone.stem.conv1.weight')
+  })
+})
+
+describe('prune', () => {
+  it('cuts, trains, certifies, and its plan replays the same surgery', async () => {
+    const run = join(folder, 'l1')
+    const json = await cliJson('prune', model, ...few, '--method', 'l1', '--remove-params', '0.5', '--finetune-epochs', '1', '--seed', '4', '--out', run)
+    expect(filesIn(run)).toEqual(['log.txt', 'plan.json', 'pruned.onnx', 'run.json'])
+    const { before, cut, after } = json as { before: { params: number }; cut: { params: number }; after: { params: number } }
+    expect(after.params).toBe(cut.params)
+    expect(after.params).toBeLessThanOrEqual(before.params / 2)
+    expect(json).toMatchObject({
+      before: { images: 8, AP: expect.any(Number), perClass: { disc: { AP: expect.any(Number) } } },
+      passes: { selection: 0, finetune: 8, total: 8 },
+      certificate: { ok: true, inputs: 1, sameWeights: false, outputs: [{ name: 'scores' }, { name: 'boxes' }] },
+    })
+    expect((json.certificate as { maxRelError: number }).maxRelError).toBeLessThan(1e-4)
+    const record = readJson(join(run, 'run.json'))
+    expect(record).toMatchObject({ ...json, method: 'l1', arch: 'ssd-small', data: 'shapes', seed: 4, options: { removeParams: 0.5, round: 8 } })
+    expect(record.versions).toMatchObject({ runtime: expect.stringContaining('onnxruntime-node') })
+    expect(readJson(join(run, 'plan.json'))).toMatchObject({ version: 1, method: 'l1', seed: 4, model: { file: 'small.onnx', sha256: expect.stringMatching(/^[0-9a-f]{64}$/) } })
+
+    const replayed = await cliJson('prune', model, '--plan', join(run, 'plan.json'), '--out', join(folder, 'replayed'))
+    expect(replayed).toMatchObject({ before: { params: before.params }, after: { params: after.params }, certificate: { ok: true, sameWeights: true }, widths: record.widths })
+    const shapesOf = async (path: string) => (await loadModel(nodeStore(), path)).graph.initializers.map((v) => [v.name, v.initializer!.dims])
+    expect(await shapesOf(join(folder, 'replayed/pruned.onnx'))).toEqual(await shapesOf(join(run, 'pruned.onnx')))
+    expect(await cliJson('eval', join(run, 'pruned.onnx'), ...few)).toMatchObject({ AP: (after as { AP?: number }).AP })
+  })
+
+  it('--dry-run writes the plan alone', async () => {
+    const out = join(folder, 'dry')
+    const json = await cliJson('prune', model, ...few, '--method', 'random', '--remove-macs', '0.5', '--dry-run', '--out', out)
+    expect(filesIn(out)).toEqual(['plan.json'])
+    const { before, after, widths } = json as { before: { macs: number }; after: { macs: number }; widths: Record<string, { before: number; after: number }> }
+    expect(after.macs).toBeLessThanOrEqual(before.macs / 2)
+    expect(widths['stem.conv1.weight']!.before).toBe(16)
+    expect(widths['layer4.0.conv1.weight']!.after).toBeLessThan(96)
+    expect((await cliJson('prune', model, '--plan', join(out, 'plan.json'), '--out', join(folder, 'dry-replayed'))).after).toEqual(after)
+  })
+
+  it('chooses by lcp', async () => {
+    const out = join(folder, 'lcp')
+    const json = await cliJson('prune', model, ...few, '--remove-params', '0.4', '--batch', '4', '--images', '4', '--stage-epochs', '0', '--update-epochs', '0', '--boxes', '8', '--dry-run', '--out', out)
+    expect(json).toMatchObject({ passes: { selection: 16, stage: 0, update: 0 } })
+    expect(readJson(join(out, 'plan.json'))).toMatchObject({ method: 'lcp' })
+  })
+
+  it('the same seed gives the same plan', async () => {
+    const plans = []
+    for (const name of ['one', 'two']) {
+      await cliJson('prune', model, ...few, '--method', 'random', '--remove-params', '0.5', '--seed', '9', '--dry-run', '--out', join(folder, name))
+      plans.push(readJson(join(folder, name, 'plan.json')))
+    }
+    expect(plans[0]).toEqual(plans[1])
+  })
+})

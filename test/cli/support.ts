@@ -1,0 +1,84 @@
+/** @file Runs the command line in this process, with captured streams, in a temporary folder. */
+import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll } from 'vitest'
+import { main } from '../../src/cli/program.ts'
+import { encodeImage } from '../../src/data/image-node.ts'
+import { shapesDataset } from '../../src/data/shapes.ts'
+import { buildDetector } from '../../src/detection/models/architectures.ts'
+import type { Model } from '../../src/ir/graph.ts'
+import { serializeModel } from '../../src/onnx/save.ts'
+import { nodeStore } from '../../src/storage/node.ts'
+
+export interface Outcome {
+  readonly code: number
+  readonly out: string
+  readonly err: string
+}
+
+export async function cli(...argv: string[]): Promise<Outcome> {
+  let out = ''
+  let err = ''
+  const code = await main(argv, { stdout: { write: (text) => void (out += text) }, stderr: { write: (text) => void (err += text) } })
+  return { code, out, err }
+}
+
+/** Runs with --json: stdout must be exactly one JSON object. */
+export async function cliJson(...argv: string[]): Promise<Json> {
+  const { code, out, err } = await cli(...argv, '--json')
+  if (code !== 0) throw new Error(`exit code ${code}: ${err}`)
+  return JSON.parse(out) as Json
+}
+
+/** What --json prints; tests say what they expect of it. */
+export type Json = { readonly [key: string]: unknown }
+
+/** A folder that is gone after the tests of the file. */
+export function temporaryFolder(): string {
+  const folder = mkdtempSync(join(tmpdir(), 'espalier-cli-'))
+  afterAll(() => rmSync(folder, { recursive: true, force: true }))
+  return folder
+}
+
+export const shapesClasses = shapesDataset({ seed: 0, split: 'val', count: 1 }).dataset.classes
+
+/** ssd-small with random weights, in bytes. */
+export function smallDetector(classes: readonly string[] = shapesClasses): Model {
+  return buildDetector('ssd-small', { classes, seed: 1 })
+}
+
+/** Writes a file below `folder`, returns its path. */
+export async function put(folder: string, name: string, content: string | Uint8Array): Promise<string> {
+  await nodeStore(folder).writeAtomic(name, content)
+  return join(folder, name)
+}
+
+export function putModel(folder: string, name: string, model: Model): Promise<string> {
+  return put(folder, name, serializeModel(model))
+}
+
+/** A drawing of the built-in data set as an encoded image. */
+export async function drawing(index: number, format: 'jpeg' | 'png'): Promise<Uint8Array> {
+  const shapes = shapesDataset({ seed: 3, split: 'test', count: index + 1 })
+  return encodeImage(shapes.image(shapes.dataset.samples[index]!), format)
+}
+
+/** A YOLO folder with one box an image. */
+export async function yoloFolder(folder: string, classes: readonly string[], images: readonly Uint8Array[]): Promise<string> {
+  await put(folder, 'classes.txt', `${classes.join('\n')}\n`)
+  for (const [i, bytes] of images.entries()) {
+    await put(folder, `images/${i}.jpg`, bytes)
+    await put(folder, `labels/${i}.txt`, `${i % classes.length} 0.5 0.5 0.4 0.4\n`)
+  }
+  return folder
+}
+
+/** Names of a folder, sorted; [] where it is not there. */
+export function filesIn(folder: string): string[] {
+  return statSync(folder, { throwIfNoEntry: false }) ? readdirSync(folder).sort() : []
+}
+
+export function readJson(path: string): Json {
+  return JSON.parse(readFileSync(path, 'utf8')) as Json
+}

@@ -13,7 +13,13 @@ export interface OrtModule {
   readonly env: { readonly versions: { readonly common: string; readonly node?: string; readonly web?: string } }
 }
 
-export function ortRuntime(name: string, ort: OrtModule, defaultProvider: string): Runtime {
+export interface OrtTraits {
+  readonly defaultProvider: string
+  /** Whether given outputs are written where they are: the native library does; WebAssembly has memory of its own and would leave them as they were. */
+  readonly writesInPlace: boolean
+}
+
+export function ortRuntime(name: string, ort: OrtModule, { defaultProvider, writesInPlace }: OrtTraits): Runtime {
   return {
     name,
     version: ort.env.versions.node ?? ort.env.versions.web ?? ort.env.versions.common,
@@ -26,7 +32,7 @@ export function ortRuntime(name: string, ort: OrtModule, defaultProvider: string
       } catch (error) {
         throw loadError(error, name, provider)
       }
-      return wrap(ort, session)
+      return wrap(ort, session, writesInPlace)
     },
   }
 }
@@ -38,13 +44,13 @@ function sessionOptions(options: SessionOptions, provider: string): OrtSession.S
     enableMemPattern: options.memoryPattern ?? true,
     enableCpuMemArena: options.arena ?? true,
     graphOptimizationLevel: options.optimization ?? 'all',
-    // Warnings of the runtime would mix with --json output; errors reach us as exceptions.
-    logSeverityLevel: 3,
+    // What the runtime logs would mix with our own output; its errors reach us as exceptions.
+    logSeverityLevel: 4,
     ...(options.profilePrefix !== undefined && { enableProfiling: true, profileFilePrefix: options.profilePrefix }),
   }
 }
 
-function wrap(ort: OrtModule, session: OrtSession): Session {
+function wrap(ort: OrtModule, session: OrtSession, writesInPlace: boolean): Session {
   const toOrt = (t: Tensor): TypedTensor<OrtTensor.Type> => new ort.Tensor(t.dtype as OrtTensor.Type, t.data as never, t.dims)
   const wanted = new Set(session.inputNames)
   return {
@@ -55,7 +61,7 @@ function wrap(ort: OrtModule, session: OrtSession): Session {
       for (const [name, t] of Object.entries(feeds)) if (wanted.has(name)) given[name] = toOrt(t)
       for (const name of session.inputNames) if (!given[name]) throw new Error(`input "${name}" of the model was not given`)
       const fetches: Record<string, OrtTensor | null> = {}
-      for (const name of session.outputNames) fetches[name] = into[name] ? toOrt(into[name]) : null
+      for (const name of session.outputNames) fetches[name] = writesInPlace && into[name] ? toOrt(into[name]) : null
       let results: OrtSession.OnnxValueMapType
       try {
         results = await session.run(given, fetches)
@@ -66,7 +72,9 @@ function wrap(ort: OrtModule, session: OrtSession): Session {
       for (const name of session.outputNames) {
         const t = results[name] as OrtTensor | undefined
         if (!t) continue
-        out[name] = into[name] ?? { dtype: t.type as DType, dims: t.dims, data: t.data as Tensor['data'] }
+        const given = into[name]
+        out[name] = given ?? { dtype: t.type as DType, dims: t.dims, data: t.data as Tensor['data'] }
+        if (given && !writesInPlace) (given.data as Float32Array).set(t.data as Float32Array)
         if (sizeOf(t.dims) !== out[name].data.length) throw new Error(`output "${name}" has dims [${t.dims.join(',')}] but ${out[name].data.length} elements`)
       }
       return out

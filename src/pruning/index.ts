@@ -1,0 +1,10 @@
+/** @file Public API of espalier/pruning. */
+export { type Budget, type BudgetOptions, solveBudget } from './budget.ts'
+export { type Certificate, certify, type CertifyOptions } from './certify.ts'
+export { type Criterion, type Statistics } from './criteria/criterion.ts'
+export { criterionNamed, methodNames } from './criteria/registry.ts'
+export { type ChannelGroup, findGroups, type GroupMember, printGroups } from './groups.ts'
+export { lcpDefaults, type LcpOptions } from './lcp/options.ts'
+export { composePlans, makePlan, parsePlan, type PrunePlan } from './plan.ts'
+export { prune, type PruneOptions, type PruneResult, select, type Selected } from './prune.ts'
+export { applyPlan, sliceState } from './surgery.ts'

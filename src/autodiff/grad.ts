@@ -67,10 +67,18 @@ function dependentOn(nodes: readonly Node[], wrt: readonly Value[]): Set<Value> 
 
 function vjpOf(node: Node): Vjp {
   const def = lookup(node.opType, node.domain)
-  const name = `${node.domain ? `${node.domain}.` : ''}${node.opType} (node "${node.name}")`
-  if (!def) throw new UserError(`the gradient has to pass ${name}, an operator this version does not know; prune a part that does not need it, or add the operator (docs/add-an-op.md)`)
-  if (def.vjp === notDifferentiable) throw new UserError(`the gradient has to pass ${name}, which is not differentiable; take the outputs before it`)
+  if (!def) throw unknownInTheWay(node)
+  if (def.vjp === notDifferentiable) throw new UserError(`the gradient has to pass ${titleOf(node)}, which is not differentiable; take the outputs before it`)
   return def.vjp
+}
+
+/** The error for an operator without an entry that a gradient would have to pass. */
+export function unknownInTheWay(node: Node): UserError {
+  return new UserError(`the gradient has to pass ${titleOf(node)}, an operator this version does not know; choose a method that needs no gradient and no fine-tuning, or add the operator (docs/add-an-op.md)`)
+}
+
+function titleOf(node: Node): string {
+  return `${node.domain ? `${node.domain}.` : ''}${node.opType} (node "${node.name || node.outputs[0]?.name}")`
 }
 
 /** Sums a broadcast gradient back to the input's shape. */

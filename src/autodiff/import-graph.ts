@@ -4,6 +4,7 @@ import type { Graph, Node, Value } from '../ir/graph.ts'
 import { ancestors } from '../ir/walk.ts'
 import type { Builder } from '../ops/builder.ts'
 import { lookup } from '../ops/registry.ts'
+import { unknownInTheWay } from './grad.ts'
 
 export interface ImportOptions {
   /** Values of the source that are given instead of copied: its inputs, or any value from which to go on. */
@@ -35,6 +36,7 @@ export function importGraph(b: Builder, graph: Graph, options: ImportOptions): I
   const updates: { source: Value; state: Value; next: Value }[] = []
   const asInput = (source: Value): Value => {
     const input = b.input(prefix + source.name, 'float32', source.initializer!.dims)
+    if (input.name !== prefix + source.name) throw new Error(`the name "${prefix + source.name}" is taken in the training graph; weights are found by their names`)
     values.set(source, input)
     return input
   }
@@ -65,12 +67,30 @@ export function importGraph(b: Builder, graph: Graph, options: ImportOptions): I
     for (const u of form.updates) updates.push({ source: sources.get(u.state)!, state: u.state, next: u.next })
     return true
   }
-  for (const node of ancestors(graph, options.wanted, new Set(options.given.keys()))) {
+  const nodes = ancestors(graph, options.wanted, new Set(options.given.keys()))
+  if (options.trainable) refuseUnknown(nodes, options.trainable)
+  // Weights and statistics claim their names before anything else can.
+  for (const node of nodes) {
+    const state = options.batchStatistics === undefined || !lookup(node.opType, node.domain)?.training ? [] : runningStatistics(node)
+    for (const v of state) if (!values.has(v)) asInput(v)
+    for (const v of node.inputs) if (v?.initializer && !state.includes(v) && options.trainable?.(v)) bring(v)
+  }
+  for (const node of nodes) {
     if (options.batchStatistics !== undefined && train(node, options.batchStatistics)) continue
     const copy = b.copy(node, node.inputs.map((v) => v && bring(v)))
     node.outputs.forEach((v, i) => v && values.set(v, copy.outputs[i]!))
   }
   return { values, parameters, updates }
+}
+
+/** Throws where a node that the project does not know lies between a trainable weight and what is wanted: no gradient would pass it. */
+function refuseUnknown(nodes: readonly Node[], trainable: (weight: Value) => boolean): void {
+  const dependent = new Set<Value>()
+  for (const node of nodes) {
+    if (!node.inputs.some((v) => v && (dependent.has(v) || (v.initializer && trainable(v))))) continue
+    if (!lookup(node.opType, node.domain)) throw unknownInTheWay(node)
+    for (const v of node.outputs) if (v) dependent.add(v)
+  }
 }
 
 /** The inputs of a BatchNormalization-like node that its training form updates: all but data, scale and bias. */

@@ -11,6 +11,8 @@ export interface StepParts {
   readonly objectives: readonly Objective[]
   /** Scalars to report after each step, by name. */
   readonly metrics: Readonly<Record<string, Value>>
+  /** 0/1 factors on the gradients of some weights, applied before clipping: what is masked stays as it is. */
+  readonly masks?: ReadonlyMap<Value, Value>
   /** State beside the weights (BN's running statistics). */
   readonly updates?: readonly { readonly state: Value; readonly next: Value }[]
 }
@@ -43,6 +45,10 @@ export function buildTrainStep(build: (b: Builder) => StepParts, optimizer: Opti
   const total = gradients(b, parts.objectives)
   for (const { wrt } of parts.objectives) {
     for (const w of wrt) if (!total.has(w)) throw new UserError(`weight "${w.name}" does not influence the loss, so it cannot be trained; leave it frozen`)
+  }
+  for (const [weight, mask] of parts.masks ?? []) {
+    const g = total.get(weight)
+    if (g) total.set(weight, b.mul(g, mask))
   }
   const { clipped, norm } = clipByNorm(b, total, optimizer.clipNorm)
   const slots: Slot[] = []

@@ -34,6 +34,10 @@ export function requiredChoice<T extends string>(values: readonly T[], about: st
   return { ...word(values), about, required: true }
 }
 
+export function optionalChoice<T extends string>(values: readonly T[], about: string): Field<T | undefined> {
+  return { ...word(values), schema: word(values).schema.optional(), about, required: false }
+}
+
 function word<T extends string>(values: readonly T[]) {
   const schema = z.custom<T>((v) => values.some((known) => known === v), { error: `must be one of ${values.join(', ')}` })
   return { schema, kind: 'text', value: values.join('|') } as const

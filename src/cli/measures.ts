@@ -1,4 +1,5 @@
 /** @file Measurements as commands print and save them. */
+import type { SkippedImage } from '../detection/annotation.ts'
 import type { CocoNumbers } from '../metrics/coco-map.ts'
 import type { Measured } from '../pruning/prune.ts'
 import type { Evaluation } from '../train/evaluate.ts'
@@ -16,10 +17,9 @@ export function cocoNumbers(summary: CocoNumbers): CocoNumbers {
 export function evaluationJson(e: Evaluation, classes: readonly string[]) {
   return {
     images: e.images,
-    skipped: e.skipped.length,
+    ...skippedJson(e.skipped),
     ...cocoNumbers(e),
     perClass: Object.fromEntries(e.perClass.map((ap, i) => [classes[i] ?? String(i), ap])),
-    skippedFiles: e.skipped,
   }
 }
 
@@ -39,8 +39,21 @@ export function costTable(rows: Readonly<Record<string, Pick<Measured, 'params' 
   return table(['', 'params', 'MACs', 'AP', 'AP50', 'AP75'], Object.entries(rows).map(([name, m]) => [name, amount(m.params), amount(m.macs), score(m.AP), score(m.AP50), score(m.AP75)]))
 }
 
-/** Names the images that could not be read. */
-export function tellSkipped(skipped: Evaluation['skipped'], context: Context): void {
-  // The reason starts with the path already.
-  for (const { reason } of skipped) context.note(`skipped: ${reason}`)
+/** Images that several readers could not use, each once. */
+export function allSkipped(...lists: readonly (readonly SkippedImage[])[]): SkippedImage[] {
+  return [...new Map(lists.flat().map((s) => [s.path, s])).values()]
+}
+
+/** Names the images that could not be used, on stderr and in the log. */
+export function tellSkipped(skipped: readonly SkippedImage[], context: Context, log: (text: string) => void = () => {}): void {
+  for (const { reason } of skipped) {
+    // The reason starts with the path already.
+    context.note(`skipped: ${reason}`)
+    log(`skipped: ${reason}`)
+  }
+}
+
+/** The images of a run that could not be used, as it is saved. */
+export function skippedJson(skipped: readonly SkippedImage[]) {
+  return { skipped: skipped.length, skippedFiles: skipped }
 }

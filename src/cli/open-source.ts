@@ -1,8 +1,10 @@
 /** @file Opens what --data names: a folder of labelled images, or the built-in `shapes`. */
-import { imageReader } from '../data/codec.ts'
+import { imageReader, readSample } from '../data/codec.ts'
+import { everything, noneReadable } from '../data/files.ts'
 import { imageSize, nodeCodec } from '../data/image-node.ts'
 import { defaultSplit, listSplits, mapClasses, openDataset } from '../data/open.ts'
-import { shapesCounts, shapesDataset } from '../data/shapes.ts'
+import { shapesCount, shapesCounts, shapesDataset } from '../data/shapes.ts'
+import type { SkippedImage } from '../detection/annotation.ts'
 import { nodeStore } from '../storage/node.ts'
 import { UserError } from '../tensor/error.ts'
 import { firstSamples } from '../train/evaluate.ts'
@@ -60,7 +62,7 @@ function builtIn(limit = Infinity): Data {
     splits: shapesSplits,
     async open(split = defaultSplit(shapesSplits), classes) {
       // Fewer images are the same ones: each is drawn from its own number.
-      const all = shapesCounts[split]
+      const all = shapesCount(split)
       const shapes = shapesDataset({ seed: shapesSeed, split, count: all && Math.min(limit, all) })
       const dataset = classes ? mapClasses(shapes.dataset, classes) : shapes.dataset
       return { dataset, readImage: async (sample) => shapes.image(sample), cropResize: nodeCodec.cropResize }
@@ -99,6 +101,28 @@ export async function openTrainingData(data: Data, { split, batch, classes }: Tr
   const test = await data.open(split, known)
   if (!hasTrain) context.note(`the data has no split "train": all ${images} images are trained on`)
   if (test.dataset.split === train.dataset.split) context.note(`measured on split "${test.dataset.split}", which is also trained on: the numbers say nothing of new images`)
+  else if (hasTrain && test.dataset.split === everything) context.note('measured on all images, those that are trained on among them: the numbers say little of new images')
   else if (test.dataset.split === val?.dataset.split) context.note('measured on split "val", by which the best epoch is chosen too')
+  for (const source of [train, val, test]) if (source) await assertReadable(source)
   return { train, val, test }
+}
+
+/** Throws UserError unless some image of the split can be used: found out before hours of training, not after. */
+async function assertReadable({ dataset, readImage }: ImageSource): Promise<void> {
+  const skipped: SkippedImage[] = []
+  for (const sample of dataset.samples) {
+    try {
+      await readSample(readImage, sample)
+      return
+    } catch (error) {
+      if (!(error instanceof UserError)) throw error
+      skipped.push({ path: sample.path, reason: error.message })
+    }
+  }
+  throw noneReadable(dataset.split, [...dataset.skipped, ...skipped])
+}
+
+/** What the readers of the splits could not use. */
+export function skippedOf({ train, val, test }: TrainingData): (readonly SkippedImage[])[] {
+  return [train, val, test].map((source) => source?.dataset.skipped ?? [])
 }

@@ -1,8 +1,8 @@
 /** @file Options of pruning, and what they become. */
-import { type LcpOptions, lcpDefaults } from '../pruning/lcp/options.ts'
+import { type LcpOptions, lcpDefaults, sweepOf } from '../pruning/lcp/options.ts'
 import type { BudgetRequest, FinetuneOptions } from '../pruning/prune.ts'
 import { UserError } from '../tensor/error.ts'
-import { choice, flag, number, type OptionsOf, optionalNumber } from './fields.ts'
+import { choice, flag, number, optionalChoice, type OptionsOf, optionalNumber, text } from './fields.ts'
 
 const share = { above: 0, below: 1 } as const
 const count = { whole: true, min: 1 } as const
@@ -32,11 +32,12 @@ export const lcpFields = {
   gamma: optionalNumber('X', 'lcp: weight of the auxiliary loss in the update of kept weights (default: 1/m)', weight),
   m: number('X', 'lcp: weight of 1 - GIoU in the auxiliary loss; 0 leaves it out', lcpDefaults.aux.m, weight),
   roi: choice(['contextual', 'plain'], 'lcp: RoIAlign with or without the enclosing box', lcpDefaults.aux.roi),
-  boxes: number('N', 'lcp: default boxes an image that the auxiliary network looks at', lcpDefaults.aux.boxes, count),
-  select: choice(['one-shot', 'greedy'], 'lcp: one ranking, or rounds of --block channels with an update after each', lcpDefaults.select),
-  block: number('N', 'lcp: channels a greedy round', lcpDefaults.block, count),
+  boxes: number('N', 'lcp: default boxes an image that the auxiliary network looks at', lcpDefaults.aux.boxes, { whole: true, min: 2 }),
+  select: choice(['one-shot', 'greedy'], 'lcp: one ranking, or rounds of --select-block channels with an update after each', lcpDefaults.select),
+  selectBlock: number('N', 'lcp: channels a greedy round', lcpDefaults.block, count),
   epsilon: optionalNumber('X', 'lcp: greedy selection stops early where the loss changes by this share or less', weight),
-  sweep: choice(['layer', 'stage'], 'lcp: score and update layer by layer, or a stage at once', lcpDefaults.sweep),
+  stages: text('NAMES', 'lcp: values at the stage ends, input to output, with commas between (default: those of the detector card)'),
+  sweep: optionalChoice(['layer', 'stage'], 'lcp: score and update layer by layer, or a stage at once (default: stage; layer where scores start from zero weights)'),
   start: choice(['trained', 'zero'], 'lcp: weights that one-shot scores start from', lcpDefaults.start),
   images: number('N', 'lcp: images that score the channels', lcpDefaults.images, count),
   stageEpochs: number('N', 'lcp: epochs of fine-tuning before a stage is pruned', lcpDefaults.stageEpochs, countOrNone),
@@ -55,16 +56,39 @@ export function budgetOf(options: OptionsOf<typeof budgetFields>): BudgetRequest
   return { removeParams, removeMacs, round, groups }
 }
 
+/** Throws UserError where parts of the method would have nothing to work with. */
 export function lcpOf(options: OptionsOf<typeof lcpFields>): LcpOptions {
-  const { batch, alpha, beta, gamma, m, roi, boxes, select, block, epsilon, sweep, start, images, stageEpochs, updateEpochs, updateClip, reconstruction } = options
-  if (images < batch) throw new UserError(`--images ${images} is less than a batch of ${batch}; give more images or a smaller --batch`)
-  if (!reconstruction && alpha === 0) throw new UserError('--no-reconstruction with --alpha 0 leaves no loss to score channels by; drop one of them')
-  return {
+  const { batch, alpha, beta, gamma, m, roi, boxes, select, selectBlock, epsilon, sweep, start, images, stageEpochs, updateEpochs, updateClip, reconstruction } = options
+  const lcp: LcpOptions = {
     aux: { ...lcpDefaults.aux, m, roi, boxes },
-    alpha, beta, gamma, select, block, epsilon, sweep, start, images, batch, stageEpochs, updateEpochs, updateClip, reconstruction,
+    alpha, beta, gamma, select, epsilon, sweep, start, images, batch, stageEpochs, updateEpochs, updateClip, reconstruction,
+    block: selectBlock,
+    stageEnds: stagesFrom(options.stages),
     stageRate: options.stageLr,
     updateRate: options.updateLr,
   }
+  sweepOf(lcp)
+  const fault = faultOf(lcp)
+  if (fault !== undefined) throw new UserError(fault)
+  return lcp
+}
+
+function stagesFrom(text: string | undefined): string[] | undefined {
+  const names = text?.split(',').map((name) => name.trim())
+  if (names?.includes('')) throw new UserError(`--stages "${text}" has an empty name; give names of values with commas between`)
+  return names
+}
+
+/** What is wrong with the combination, in words. */
+function faultOf({ images, batch, reconstruction, alpha, gamma, select, start, stageEpochs, updateEpochs }: LcpOptions): string | undefined {
+  if (images < batch) return `--images ${images} is less than a batch of ${batch}; give more images or a smaller --batch`
+  if (!reconstruction && alpha === 0) return '--no-reconstruction with --alpha 0 leaves no loss to score channels by; drop one of them'
+  if (!reconstruction && gamma === 0 && (updateEpochs > 0 || select === 'greedy')) return '--no-reconstruction with --gamma 0 leaves no loss to update the kept weights by; drop one of them'
+  if (stageEpochs > 0) return undefined
+  if (alpha > 0) return '--stage-epochs 0 leaves the auxiliary network untrained, so its loss says nothing; give --alpha 0 or --stage-epochs 1'
+  if (gamma !== 0 && (updateEpochs > 0 || select === 'greedy')) return '--stage-epochs 0 leaves the auxiliary network untrained, so kept weights cannot be updated by its loss; give --gamma 0 too, or --stage-epochs 1'
+  if (start === 'trained' && select === 'one-shot') return '--alpha 0 with --stage-epochs 0 leaves the detector as it came, so the reconstruction loss has no gradient; give --start zero or --stage-epochs 1'
+  return undefined
 }
 
 export function finetuneOf(options: OptionsOf<typeof finetuneFields> & { readonly batch: number }): FinetuneOptions {

@@ -6,7 +6,8 @@ import { prune, type PruneOptions, type PruneResult, type PruneSources } from '.
 import type { Detector } from '../train/detector.ts'
 import { certificateOf } from './certificate.ts'
 import type { Context } from './context.ts'
-import { measuredJson, tellSkipped } from './measures.ts'
+import { allSkipped, measuredJson, skippedJson, tellSkipped } from './measures.ts'
+import { skippedOf } from './open-source.ts'
 import { table } from './table.ts'
 
 export interface PruningRun {
@@ -17,15 +18,17 @@ export interface PruningRun {
   readonly sources: PruneSources
   readonly pruning: PruneOptions
   readonly context: Context
+  readonly log: (text: string) => void
 }
 
 /** Prunes and certifies; throws with exit code 3 where the certificate fails. */
-export async function runPruning({ detector, file, identity, sources, pruning, context }: PruningRun) {
+export async function runPruning({ detector, file, identity, sources, pruning, context, log }: PruningRun) {
   const start = performance.now()
   const result: PruneResult = await prune(detector, sources, pruning)
   const plan: PrunePlan = { ...result.plan, model: identity }
   const certificate = await certificateOf({ original: detector.model, file, pruned: result.detector.model, plan, seed: pruning.seed, session: pruning.session ?? {} })
-  tellSkipped(result.skipped, context)
+  const skipped = allSkipped(...skippedOf(sources), result.skipped, result.before.skipped, result.cut.skipped, result.after.skipped)
+  tellSkipped(skipped, context, log)
   const { classes } = detector.card
   const json = {
     before: measuredJson(result.before, classes),
@@ -34,8 +37,7 @@ export async function runPruning({ detector, file, identity, sources, pruning, c
     passes: result.passes,
     seconds: (performance.now() - start) / 1000,
     bestEpoch: result.bestEpoch,
-    skipped: result.skipped.length,
-    skippedFiles: result.skipped,
+    ...skippedJson(skipped),
     certificate,
   }
   return { result, plan, json, details: { widths: widthsOf(detector.model, plan), stages: result.stages, epochs: result.epochs } }

@@ -1,9 +1,9 @@
 /** @file The folder of a run: the log as it goes; at the end the files, each whole, and run.json last. */
-import { appendFileSync, mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
+import { appendFileSync, readdirSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import sharp from 'sharp'
 import type { Runtime } from '../runtime/session.ts'
-import { nodeStore } from '../storage/node.ts'
+import { assertWritable, makeFolder, nodeStore, writeError } from '../storage/node.ts'
 import { UserError } from '../tensor/error.ts'
 import type { Listener } from '../train/events.ts'
 import { onInterrupt } from './interrupt.ts'
@@ -23,19 +23,28 @@ export interface RunFolder {
   readonly listener: Listener
   /** The inputs are in order: makes the folder with its log, does the work, logs how it failed where it does. */
   during(work: () => Promise<void>): Promise<void>
-  /** Writes the files by name, then run.json; the last thing of the work. */
+  /** Writes the files by name, then run.json; the last thing of the work. What a former run left under the other names of the folder's `files` goes. */
   finish(files: Readonly<Record<string, string | ((path: string) => Promise<void>)>>, record: object): Promise<void>
 }
 
-/** Refuses a folder that holds a finished run, unless forced; touches nothing yet. */
-export async function openRunFolder(path: string, options: { readonly force: boolean; readonly command: string }): Promise<RunFolder> {
-  await refuseTaken(path, options.force)
+export interface RunFolderOptions {
+  readonly force: boolean
+  /** First line of the log. */
+  readonly command: string
+  /** Names that runs of this command write, beside run.json and the log. */
+  readonly files: readonly string[]
+}
+
+/** Refuses a folder that cannot be written, or that holds another run or a file of one, unless forced; touches nothing yet. */
+export async function openRunFolder(path: string, options: RunFolderOptions): Promise<RunFolder> {
+  await refuseTaken(path, options)
+  await assertWritable(path)
   const store = nodeStore()
   const waiting: string[] = []
   let started = false
   const log = (text: string): void => {
     const line = `${new Date().toISOString()} ${text.replaceAll('\n', '\n  ')}\n`
-    if (started) appendFileSync(join(path, logName), line)
+    if (started) append(join(path, logName), line)
     else waiting.push(line)
   }
   log(options.command)
@@ -44,9 +53,9 @@ export async function openRunFolder(path: string, options: { readonly force: boo
     log,
     listener: logListener(log),
     async during(work) {
+      await makeFolder(path)
+      await store.writeAtomic(join(path, logName), waiting.join(''))
       started = true
-      mkdirSync(path, { recursive: true })
-      writeFileSync(join(path, logName), waiting.join(''))
       const forget = onInterrupt(() => {
         removeTemporaries(path)
         log('interrupted')
@@ -63,7 +72,8 @@ export async function openRunFolder(path: string, options: { readonly force: boo
     },
     async finish(files, record) {
       // A folder with run.json is a finished run: with --force, the former one ends here.
-      await store.remove(join(path, recordName))
+      const stale = [recordName, ...options.files.filter((name) => files[name] === undefined)]
+      for (const name of stale) await store.remove(join(path, name))
       for (const [name, content] of Object.entries(files)) {
         if (typeof content === 'string') await store.writeAtomic(join(path, name), content)
         else await content(join(path, name))
@@ -73,11 +83,23 @@ export async function openRunFolder(path: string, options: { readonly force: boo
   }
 }
 
-async function refuseTaken(path: string, force: boolean): Promise<void> {
+async function refuseTaken(path: string, { force, files }: RunFolderOptions): Promise<void> {
   const store = nodeStore()
   const there = await store.stat(path)
   if (there && !there.isDirectory) throw new UserError(`${path}: is a file, --out wants a folder; choose another name`)
-  if (!force && (await store.stat(join(path, recordName)))) throw new UserError(`${path}: holds a run already; give --force to replace it, or choose another folder`)
+  if (force) return
+  if (await store.stat(join(path, recordName))) throw new UserError(`${path}: holds a run already; give --force to replace it, or choose another folder`)
+  for (const name of files) {
+    if (await store.stat(join(path, name))) throw new UserError(`${path}: holds a file ${name} already; give --force to replace it, or choose another folder`)
+  }
+}
+
+function append(file: string, line: string): void {
+  try {
+    appendFileSync(file, line)
+  } catch (error) {
+    throw writeError(file, error)
+  }
 }
 
 function logListener(log: (text: string) => void): Listener {

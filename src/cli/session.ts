@@ -2,6 +2,7 @@
 import type { SessionOptions } from '../runtime/session.ts'
 import type { CommonOptions } from './command.ts'
 
-export function sessionOptions({ threads, ep }: Pick<CommonOptions, 'threads' | 'ep'>): SessionOptions {
-  return { threads, provider: ep }
+/** `file` names the model in errors of the runtime. */
+export function sessionOptions({ threads, ep }: Pick<CommonOptions, 'threads' | 'ep'>, file?: string): SessionOptions {
+  return { threads, provider: ep, file }
 }

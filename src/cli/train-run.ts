@@ -5,18 +5,20 @@ import { nodeRuntime } from '../runtime/node.ts'
 import { nodeStore } from '../storage/node.ts'
 import type { Detector } from '../train/detector.ts'
 import { evaluate } from '../train/evaluate.ts'
-import { trainDetector } from '../train/train.ts'
+import { assertTrainable, trainDetector } from '../train/train.ts'
 import type { CommonOptions } from './command.ts'
 import type { Context } from './context.ts'
 import type { OptionsOf } from './fields.ts'
-import { costTable, evaluationJson, tellSkipped } from './measures.ts'
-import type { DataOptions, TrainingData } from './open-source.ts'
+import { allSkipped, costTable, evaluationJson, skippedJson, tellSkipped } from './measures.ts'
+import { type DataOptions, skippedOf, type TrainingData } from './open-source.ts'
 import { both, type RunFolder, versionsOf } from './run-folder.ts'
 import { sessionOptions } from './session.ts'
 import { augmentOf, optimizerOf, type trainingFields } from './training-options.ts'
 
 export interface TrainingRun {
   readonly detector: Detector
+  /** Names the model in errors: its file, where it has one. */
+  readonly file?: string
   readonly sources: TrainingData
   readonly options: OptionsOf<ReturnType<typeof trainingFields>> & CommonOptions & DataOptions & { readonly out: string }
   readonly run: RunFolder
@@ -27,14 +29,15 @@ export interface TrainingRun {
   readonly measureBefore: boolean
 }
 
-export function runTraining(request: TrainingRun): Promise<void> {
+export async function runTraining(request: TrainingRun): Promise<void> {
+  assertTrainable(request.detector, request.options.batch)
   return request.run.during(() => train(request))
 }
 
-async function train({ detector, sources, options, run, context, extra, measureBefore }: TrainingRun): Promise<void> {
+async function train({ detector, file, sources, options, run, context, extra, measureBefore }: TrainingRun): Promise<void> {
   const start = performance.now()
   const listener = both(context.listener, run.listener)
-  const session = sessionOptions(options)
+  const session = sessionOptions(options, file)
   const measure = async (d: Detector) => ({ ...modelCost(d.model), ...(await evaluate(d, sources.test, { runtime: nodeRuntime, session, listener })) })
   const before = measureBefore ? await measure(detector) : undefined
   const result = await trainDetector(detector, sources.train, sources.val, {
@@ -49,13 +52,15 @@ async function train({ detector, sources, options, run, context, extra, measureB
     seed: options.seed,
     listener,
   })
-  tellSkipped(result.skipped, context)
   const after = await measure(result.detector)
+  const skipped = allSkipped(...skippedOf(sources), before?.skipped ?? [], result.skipped, after.skipped)
+  tellSkipped(skipped, context, run.log)
   const { classes } = detector.card
   const json = {
     params: after.params,
     macs: after.macs,
     ...evaluationJson(after, classes),
+    ...skippedJson(skipped),
     ...(before && { before: evaluationJson(before, classes) }),
     epochs: result.epochs,
     bestEpoch: result.best,
@@ -63,7 +68,7 @@ async function train({ detector, sources, options, run, context, extra, measureB
     waitedSeconds: result.waitedSeconds,
     seconds: (performance.now() - start) / 1000,
   }
-  const record = { ...json, ...extra, arch: detector.card.architecture, data: options.data, split: sources.test.dataset.split, seed: options.seed, options, versions: versionsOf(nodeRuntime) }
+  const record = { ...json, ...extra, method: measureBefore ? 'finetune' : 'train', arch: detector.card.architecture, data: options.data, split: sources.test.dataset.split, seed: options.seed, options, versions: versionsOf(nodeRuntime) }
   await run.finish({ 'model.onnx': (path) => saveModel(nodeStore(), path, result.detector.model) }, record)
   const rows = { ...(before && { before }), after }
   context.result(json, `${costTable(rows)}\n\nepoch ${result.best} of ${result.epochs.length} kept, measured on split "${sources.test.dataset.split}"; written to ${run.path}`)

@@ -1,7 +1,7 @@
 /** @file Options of commands that train, and what they become. */
 import { type AugmentOptions, augmentPresets } from '../data/augment.ts'
 import type { OptimizerOptions } from '../autodiff/optimizers.ts'
-import { choice, flag, number, required } from './fields.ts'
+import { choice, flag, number, optionalNumber, required } from './fields.ts'
 
 export const outFields = {
   out: required('RUN', 'folder of the run: model, run.json and log.txt are written there'),
@@ -21,7 +21,7 @@ export function trainingFields(defaults: { readonly epochs: number; readonly lr:
     warmup: number('N', 'steps of linear warm-up', defaults.warmup, { whole: true, min: 0 }),
     momentum: number('M', 'momentum of SGD', 0.9, { min: 0, below: 1 }),
     weightDecay: number('D', 'weight decay', 5e-4, { min: 0 }),
-    clip: number('NORM', 'gradients are clipped to this joint norm', 10, { above: 0 }),
+    clip: optionalNumber('NORM', 'gradients are clipped to this joint norm (default: not at all)', { above: 0 }),
     ...augmentField,
   }
 }
@@ -30,6 +30,6 @@ export function augmentOf(options: { readonly augment: 'light' | 'ssd' | 'none' 
   return augmentPresets[options.augment]
 }
 
-export function optimizerOf(options: { readonly momentum: number; readonly weightDecay: number; readonly clip: number }): OptimizerOptions {
+export function optimizerOf(options: { readonly momentum: number; readonly weightDecay: number; readonly clip?: number }): OptimizerOptions {
   return { type: 'sgd', momentum: options.momentum, weightDecay: options.weightDecay, clipNorm: options.clip }
 }

@@ -86,7 +86,7 @@ export async function readCoco(options: ReadOptions): Promise<Dataset> {
       samples.push({ id: key, path: found, width: image.width, height: image.height, truth })
     }
   }
-  return { format: 'coco', split, classes: ordered.map((key) => names.get(key)!), samples, problems }
+  return { format: 'coco', split, classes: ordered.map((key) => names.get(key)!), samples, problems, skipped: [] }
 }
 
 function groupObjects(instances: Instances, path: string, labels: Map<number, number>, names: Map<number, string>, problems: string[]): Map<string, LabelledBox[]> {

@@ -1,4 +1,5 @@
 /** @file Small helpers that the readers of data sets share: paths, folders, image names, bounded parallel work. */
+import type { SkippedImage } from '../detection/annotation.ts'
 import type { Store } from '../storage/store.ts'
 import { UserError } from '../tensor/error.ts'
 
@@ -49,6 +50,11 @@ export async function measure(options: ReadOptions, path: string): Promise<Size>
     if (cause instanceof UserError) throw new UserError(`${path}: ${cause.message}`, { cause })
     throw cause
   }
+}
+
+/** What is said of a split without a usable image. */
+export function noneReadable(split: string, skipped: readonly SkippedImage[]): UserError {
+  return new UserError(`none of the ${skipped.length} images of split "${split}" can be read; the first: ${skipped[0]?.reason ?? 'the split is empty'}`)
 }
 
 /** Results of `work` in the order of `items`, a few at a time. */

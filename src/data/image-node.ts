@@ -84,7 +84,9 @@ async function guarded<T>(work: () => Promise<T>): Promise<T> {
     return await work()
   } catch (cause) {
     const line = (cause instanceof Error ? cause.message : String(cause)).split('\n')[0]!
-    const reason = line.replace(/^Input (buffer|bit array) (has corrupt header: )?/i, '').replace(/\bVips\w*: /g, '').trim()
-    throw new UserError(`is no readable image (${reason}); replace or remove the file`, { cause })
+    const reason = line.replace(/^Input (buffer|bit array) /i, '').replace(/^has corrupt header: ?/i, '').replace(/\bvips\w*: /gi, '').trim()
+    // Some decoders have no word for what is cut short.
+    const why = reason === '' || /unknown error/i.test(reason) ? 'truncated or damaged' : reason
+    throw new UserError(`is no readable image (${why}); replace or remove the file`, { cause })
   }
 }

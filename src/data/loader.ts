@@ -1,10 +1,11 @@
 /** @file Batches for training and evaluation: decoded, augmented, normalised, some batches ahead of the caller. */
-import type { Dataset, GroundTruth, Image, Sample } from '../detection/annotation.ts'
+import type { Dataset, GroundTruth, Image, Sample, SkippedImage } from '../detection/annotation.ts'
 import { fillColor, mirror, normalize, transformOf, type BoxTransform, type Preprocess } from '../detection/preprocess.ts'
 import { UserError } from '../tensor/error.ts'
 import { createRng, shuffled, type Rng } from '../tensor/rng.ts'
 import { augmentPresets, sampleGeometry, type AugmentOptions } from './augment.ts'
-import type { ImageCodec } from './codec.ts'
+import { type ImageCodec, readSample } from './codec.ts'
+import { noneReadable } from './files.ts'
 import { applyPhotometric, samplePhotometric } from './photometric.ts'
 
 export interface LoaderOptions {
@@ -47,7 +48,7 @@ export interface Loader {
   /** Milliseconds that callers have waited for images, so far. */
   readonly waitedMs: number
   /** Images that could not be used, each once. */
-  readonly skipped: readonly { readonly path: string; readonly reason: string }[]
+  readonly skipped: readonly SkippedImage[]
 }
 
 interface Prepared {
@@ -68,10 +69,7 @@ export function createLoader(options: LoaderOptions): Loader {
   let waitedMs = 0
 
   const prepare = async (sample: Sample, rng: Rng): Promise<Prepared> => {
-    const image = await readImage(sample)
-    if (image.width !== sample.width || image.height !== sample.height) {
-      throw new UserError(`${sample.path}: is ${image.width}x${image.height}, its annotation says ${sample.width}x${sample.height}; mend one of them`)
-    }
+    const image = await readSample(readImage, sample)
     const { rect, placement, flip, truth } = sampleGeometry(sample.truth, image.width, image.height, pre, rng.fork('geometry'), augment)
     const shown = await options.cropResize(image, rect, pre.width, pre.height, fill)
     // Only a copy may be changed: the codec may hand back the cached image itself.
@@ -80,6 +78,8 @@ export function createLoader(options: LoaderOptions): Loader {
     if (augment.photometric !== 'none') applyPhotometric(own, placement.target, samplePhotometric(rng.fork('photometric'), augment.photometric))
     return { sample, pixels: normalize(own, pre), truth, transform: transformOf(placement, flip) }
   }
+
+  const skipped = (): SkippedImage[] => [...unusable].map(([path, reason]) => ({ path, reason }))
 
   // Never rejects: a caller may leave the epoch while images are on their way.
   const attempt = async (sample: Sample, rng: Rng): Promise<Outcome> => {
@@ -117,7 +117,7 @@ export function createLoader(options: LoaderOptions): Loader {
         else unusable.set(outcome.path, outcome.skipped)
         refill(ready.length)
       }
-      if (ready.length === 0 && yielded === 0) throw new UserError(`none of the ${order.length} images of split "${dataset.split}" can be read; the first: ${[...unusable.values()][0] ?? 'the split is empty'}`)
+      if (ready.length === 0 && yielded === 0) throw noneReadable(dataset.split, skipped())
       if (ready.length < batch && dropLast) {
         if (yielded === 0) throw new UserError(`split "${dataset.split}" has ${ready.length} usable images, less than a batch of ${batch}; choose a smaller batch`)
         return
@@ -136,7 +136,7 @@ export function createLoader(options: LoaderOptions): Loader {
       return waitedMs
     },
     get skipped() {
-      return [...unusable].map(([path, reason]) => ({ path, reason }))
+      return skipped()
     },
   }
 }

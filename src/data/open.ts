@@ -3,7 +3,7 @@ import type { Dataset, GroundTruth } from '../detection/annotation.ts'
 import type { Store } from '../storage/store.ts'
 import { UserError } from '../tensor/error.ts'
 import { cocoSplitName, cocoSplits, isCoco, readCoco } from './coco.ts'
-import { everything, isFolder, join, type ImageSize, type ReadOptions } from './files.ts'
+import { everything, isFolder, join, noneReadable, type ImageSize, type ReadOptions } from './files.ts'
 import { isVoc, readVoc, vocSplits } from './voc.ts'
 import { isYolo, readYolo, yoloSplits } from './yolo.ts'
 
@@ -48,6 +48,7 @@ export async function openDataset(store: Store, root: string, options: OpenOptio
   }
   const dataset = await format.read({ store, base, split, imageSize: options.imageSize })
   if (dataset.samples.length === 0) {
+    if (dataset.skipped.length > 0) throw noneReadable(split, dataset.skipped)
     const why = dataset.problems.length ? `; first of ${dataset.problems.length} problems: ${dataset.problems[0]}` : ''
     throw new UserError(`${root}: split "${split}" is empty: no image with its annotation was found${why}`)
   }
@@ -70,7 +71,7 @@ export function defaultSplit(splits: readonly string[]): string {
 async function recognise(store: Store, root: string): Promise<{ format: Format; base: string }> {
   const own = await formatOf(store, root)
   if (own) return { format: own, base: root }
-  if (!(await isFolder(store, root))) throw new UserError(`${root}: no such folder; check the path`)
+  if (!(await isFolder(store, root))) throw new UserError(`${root}: ${(await store.stat(root)) ? 'is a file, a folder was wanted' : 'no such folder; check the path'}`)
   const found: { format: Format; base: string }[] = []
   for (const name of await store.list(root)) {
     const base = join(root, name)

@@ -2,6 +2,7 @@
 import type { Dataset, GroundTruth, Image, Sample } from '../detection/annotation.ts'
 import { UserError } from '../tensor/error.ts'
 import { createRng, type Rng } from '../tensor/rng.ts'
+import { everything } from './files.ts'
 import { painter, sampleBackground, sampleInk, type Texture } from './shapes-paint.ts'
 import { coverage, shapeNames, type Shape } from './shapes-geometry.ts'
 
@@ -49,28 +50,39 @@ interface Scene {
 
 export function shapesDataset(options: ShapesOptions): Shapes {
   const { seed, split, size = 160 } = options
-  const count = options.count ?? shapesCounts[split]
-  if (count === undefined) throw new UserError(`shapes has no split "${split}"; it has ${Object.keys(shapesCounts).map((name) => `"${name}"`).join(', ')}`)
+  const count = options.count ?? shapesCount(split)
+  if (count === undefined) throw new UserError(`shapes has no split "${split}"; it has ${[...Object.keys(shapesCounts), everything].map((name) => `"${name}"`).join(', ')}`)
   if (!(size >= 32)) throw new UserError(`shapes: images of ${size} pixels are too small to show anything; the least is 32`)
   if (!(count >= 1)) throw new UserError(`shapes: ${count} images make no data set; ask for at least 1`)
-  const root = createRng(seed).fork('shapes').fork(split)
+  const root = createRng(seed).fork('shapes')
   const scenes = new Map<string, { scene: Scene; rng: Rng }>()
   const samples: Sample[] = []
-  for (let i = 0; i < count; i++) {
-    const id = `${split}-${String(i).padStart(4, '0')}`
-    const rng = root.fork(i)
+  for (const [part, i] of places(split, count)) {
+    const id = `${part}-${String(i).padStart(4, '0')}`
+    const rng = root.fork(part).fork(i)
     const { scene, truth } = arrange(rng.fork('scene'), size)
     scenes.set(id, { scene, rng })
     samples.push({ id, path: `shapes/${id}`, width: size, height: size, truth })
   }
   return {
-    dataset: { format: 'shapes', split, classes: shapeNames, samples, problems: [] },
+    dataset: { format: 'shapes', split, classes: shapeNames, samples, problems: [], skipped: [] },
     image({ id }) {
       const entry = scenes.get(id)
       if (!entry) throw new RangeError(`shapes has no sample "${id}"`)
       return draw(entry.scene, entry.rng.fork('noise'), size)
     },
   }
+}
+
+/** How many images a split has, "all" too; undefined where there is no such split. */
+export function shapesCount(split: string): number | undefined {
+  return split === everything ? Object.values(shapesCounts).reduce((sum, n) => sum + n, 0) : shapesCounts[split]
+}
+
+/** The first `count` images: of which split, and their number in it. "all" is the splits one after the other. */
+function places(split: string, count: number): (readonly [part: string, i: number])[] {
+  const numbers = (part: string, n: number) => Array.from({ length: n }, (_, i) => [part, i] as const)
+  return split === everything ? Object.entries(shapesCounts).flatMap(([part, n]) => numbers(part, n)).slice(0, count) : numbers(split, count)
 }
 
 /** Picks what is shown, and its truth: extents of the shapes within the image, whether or not others hide a part. */

@@ -1,7 +1,7 @@
 /** @file PASCAL VOC data sets: Annotations/*.xml, JPEGImages/, ImageSets/Main/*.txt. */
 import { XMLParser, XMLValidator } from 'fast-xml-parser'
 import { z } from 'zod'
-import type { Dataset, Sample } from '../detection/annotation.ts'
+import type { Dataset, Sample, SkippedImage } from '../detection/annotation.ts'
 import type { Store } from '../storage/store.ts'
 import { UserError } from '../tensor/error.ts'
 import { everything, isFolder, isImageName, join, mapInParallel, measure, stem, type ReadOptions } from './files.ts'
@@ -60,7 +60,7 @@ export async function readVoc(options: ReadOptions): Promise<Dataset> {
   const present = new Set(files)
   const byStem = new Map(files.map((name) => [stem(name), name]))
 
-  const read = async (id: string): Promise<{ sample?: Sample; problems: string[] }> => {
+  const read = async (id: string): Promise<{ sample?: Sample; problems: string[]; skipped?: SkippedImage }> => {
     const found: string[] = []
     const drop = (sentence: string): { problems: string[] } => ({ problems: [sentence] })
     const path = join(base, 'Annotations', `${id}.xml`)
@@ -75,7 +75,7 @@ export async function readVoc(options: ReadOptions): Promise<Dataset> {
       try {
         extent = await measure(options, imagePath)
       } catch (error) {
-        if (error instanceof UserError) return drop(`${error.message}; the image is dropped`)
+        if (error instanceof UserError) return { problems: [], skipped: { path: imagePath, reason: error.message } }
         throw error
       }
     }
@@ -99,7 +99,7 @@ export async function readVoc(options: ReadOptions): Promise<Dataset> {
   const results = await mapInParallel(ids, read)
   const samples = results.flatMap((r) => r.sample ?? [])
   problems.push(...results.flatMap((r) => r.problems))
-  return { format: 'voc', split, classes, samples, problems }
+  return { format: 'voc', split, classes, samples, problems, skipped: results.flatMap((r) => r.skipped ?? []) }
 }
 
 async function splitIds(store: Store, path: string): Promise<string[]> {

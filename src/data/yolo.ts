@@ -1,7 +1,7 @@
 /** @file YOLO data sets: one text file an image, lines of `class cx cy w h` relative to the image. */
 import { parse as parseYaml } from 'yaml'
 import { z } from 'zod'
-import type { Dataset, Sample } from '../detection/annotation.ts'
+import type { Dataset, Sample, SkippedImage } from '../detection/annotation.ts'
 import type { Store } from '../storage/store.ts'
 import { UserError } from '../tensor/error.ts'
 import { everything, isFolder, isImageName, join, mapInParallel, measure, stem, type ReadOptions, type Size } from './files.ts'
@@ -49,18 +49,19 @@ export async function readYolo(options: ReadOptions): Promise<Dataset> {
   const chosen = (await parts(store, base)).filter((part) => split === everything || part.name === split)
   const problems: string[] = []
   const samples: Sample[] = []
+  const skipped: SkippedImage[] = []
   for (const part of chosen) {
     const images = (await store.list(part.images)).filter(isImageName)
     const labels = new Set((await store.list(part.labels)).filter((name) => name.endsWith('.txt') && name !== 'classes.txt'))
     const stems = new Set(images.map(stem))
     for (const name of labels) if (!stems.has(stem(name))) problems.push(`${join(part.labels, name)}: has no image in ${part.images}; dropped`)
-    const results = await mapInParallel(images, async (name): Promise<{ sample?: Sample; problems: string[] }> => {
+    const results = await mapInParallel(images, async (name): Promise<{ sample?: Sample; problems: string[]; skipped?: SkippedImage }> => {
       const path = join(part.images, name)
       let extent: Size
       try {
         extent = await measure(options, path)
       } catch (error) {
-        if (error instanceof UserError) return { problems: [`${error.message}; the image is dropped`] }
+        if (error instanceof UserError) return { problems: [], skipped: { path, reason: error.message } }
         throw error
       }
       const found: string[] = []
@@ -71,8 +72,9 @@ export async function readYolo(options: ReadOptions): Promise<Dataset> {
     })
     samples.push(...results.flatMap((r) => r.sample ?? []))
     problems.push(...results.flatMap((r) => r.problems))
+    skipped.push(...results.flatMap((r) => r.skipped ?? []))
   }
-  return { format: 'yolo', split, classes, samples, problems }
+  return { format: 'yolo', split, classes, samples, problems, skipped }
 }
 
 /** A line is a box (5 numbers) or a polygon (class, then at least 3 points), of which the extent is taken. */

@@ -36,6 +36,12 @@ export interface Sample {
   readonly truth: GroundTruth
 }
 
+/** An image that cannot be used; the reason names it. */
+export interface SkippedImage {
+  readonly path: string
+  readonly reason: string
+}
+
 /** One split of a labelled data set. */
 export interface Dataset {
   readonly format: 'voc' | 'coco' | 'yolo' | 'shapes'
@@ -44,6 +50,8 @@ export interface Dataset {
   readonly samples: readonly Sample[]
   /** What was dropped or mended while reading, one plain sentence each, naming file and object. */
   readonly problems: readonly string[]
+  /** Images that are there but could not even be measured; none of `samples`. */
+  readonly skipped: readonly SkippedImage[]
 }
 
 /** An 8-bit RGB image, HWC. */

@@ -36,7 +36,7 @@ export function sampleRois(out: RoiBatch, image: number, perImage: number, truth
   const positives: number[] = []
   const negatives: number[] = []
   matches.forEach((g, d) => (g >= 0 ? positives : negatives).push(d))
-  const wantedNegatives = background === undefined || positives.length === 0 ? 0 : Math.floor(perImage / 4)
+  const wantedNegatives = background === undefined || positives.length === 0 ? 0 : Math.max(1, Math.floor(perImage / 4))
   const chosen = [...draw(positives, perImage - wantedNegatives, rng), ...draw(negatives, wantedNegatives, rng)]
   const base = image * perImage
   if (chosen.length === 0) {

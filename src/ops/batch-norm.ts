@@ -1,4 +1,5 @@
 /** @file BatchNormalization: inference and training form, with gradients of both. */
+import { UserError } from '../tensor/error.ts'
 import { floatAttribute, intAttribute } from '../ir/attributes.ts'
 import { constantOf, dimsOf, type Node, type Value } from '../ir/graph.ts'
 import { f32, sizeOf } from '../tensor/tensor.ts'
@@ -110,13 +111,14 @@ function training(b: Emitter, node: Node, momentum: number): TrainingForm {
   const [y, mean, variance] = trainingNode(b, node)
   const dims = dimsOf(inputOf(node, 0))
   const count = sizeOf(dims) / dims[1]!
+  if (count < 2) throw new UserError(`BatchNormalization "${node.name}" would see one value a channel, which has no variance; train with batches of at least 2 images`)
   const blend = (state: Value, batch: Value, weight: number): Value => b.add(b.mul(state, b.scalar(1 - momentum)), b.mul(batch, b.scalar(weight)))
   const [oldMean, oldVariance] = [inputOf(node, 3), inputOf(node, 4)]
   return {
     outputs: [y!],
     updates: [
       { state: oldMean, next: blend(oldMean, mean!, momentum) },
-      { state: oldVariance, next: blend(oldVariance, variance!, momentum * (count > 1 ? count / (count - 1) : 1)) },
+      { state: oldVariance, next: blend(oldVariance, variance!, (momentum * count) / (count - 1)) },
     ],
   }
 }

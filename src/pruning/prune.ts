@@ -1,15 +1,15 @@
 /** @file The whole way of pruning: budget, selection, cut, fine-tuning, each step measured. */
 import type { AugmentOptions } from '../data/augment.ts'
 import { modelCost } from '../passes/cost.ts'
-import { upgradeOpset } from '../passes/upgrade-opset.ts'
 import type { Runtime, SessionOptions } from '../runtime/session.ts'
 import { createRng } from '../tensor/rng.ts'
 import { UserError } from '../tensor/error.ts'
 import type { Detector } from '../train/detector.ts'
-import { type Evaluation, evaluate } from '../train/evaluate.ts'
+import { distinctImages, type Evaluation, evaluate } from '../train/evaluate.ts'
 import type { Listener } from '../train/events.ts'
 import type { ImageSource } from '../train/source.ts'
 import { type EpochRecord, trainDetector } from '../train/train.ts'
+import { workingCopy } from '../train/working-copy.ts'
 import { bestUnits, type Budget, solveBudget } from './budget.ts'
 import type { Criterion } from './criteria/criterion.ts'
 import { type ChannelGroup, findGroups } from './groups.ts'
@@ -78,6 +78,8 @@ export interface Selected {
   readonly budget: Budget
   readonly stages: readonly StageLog[]
   readonly passes: { readonly selection: number; readonly stage: number; readonly update: number }
+  /** Training images that could not be read. */
+  readonly skipped: Evaluation['skipped']
 }
 
 export interface PruneResult {
@@ -111,7 +113,7 @@ export async function select(detector: Detector, train: ImageSource, options: Pr
   if (criterion.needs === 'weights') {
     const kept = new Map(groups.map((g) => [g.id, bestUnits(criterion.score(g, { rng: createRng(`${seed}/${criterion.name}`) }), budget.widths.get(g.id)!)]))
     const plan = makePlan(groups, kept, origin)
-    return { plan, detector: { ...detector, model: applyPlan(detector.model, plan) }, budget, stages: [], passes: { selection: 0, stage: 0, update: 0 } }
+    return { plan, detector: { ...detector, model: applyPlan(detector.model, plan) }, budget, stages: [], passes: { selection: 0, stage: 0, update: 0 }, skipped: [] }
   }
   const passes = { selection: 0, stage: 0, update: 0 }
   const workspace: Workspace = {
@@ -122,13 +124,14 @@ export async function select(detector: Detector, train: ImageSource, options: Pr
     seed,
     listener: options.listener,
     baseline: detector,
-    baselineGraph: upgradeOpset(detector.model),
+    baselineGraph: workingCopy(detector.model, options.lcp.batch),
     train,
     ...createLoaders(detector, train, options.lcp, options.augment, seed),
     passes,
   }
+  const unreadable = (): Evaluation['skipped'] => distinctImages([...train.dataset.skipped, ...workspace.selection.skipped, ...workspace.training.skipped])
   const outcome = await runLcp(workspace, criterion, groups, budget.widths)
-  return { plan: makePlan(groups, outcome.kept, origin), detector: outcome.detector, budget, stages: outcome.stages, passes }
+  return { plan: makePlan(groups, outcome.kept, origin), detector: outcome.detector, budget, stages: outcome.stages, passes, skipped: unreadable() }
 }
 
 /** Measures, selects, cuts, measures, fine-tunes (best epoch by `val`), measures. */
@@ -137,11 +140,13 @@ export async function prune(detector: Detector, sources: PruneSources, options: 
     const { params, macs } = modelCost(d.model)
     return { params, macs, ...(await evaluate(d, sources.test, options)) }
   }
+  const images = sources.train.dataset.samples.length
+  if (images < options.finetune.batch) throw new UserError(`split "${sources.train.dataset.split}" has ${images} images, a step of fine-tuning needs ${options.finetune.batch}; choose a smaller --finetune-batch`)
   const before = await measure(detector)
   const selected = await select(detector, sources.train, options)
   const cut = await measure(selected.detector)
   const spent = selected.passes.selection + selected.passes.stage + selected.passes.update
-  const epochs = finetuneEpochs(options.finetune, spent, sources.train.dataset.samples.length)
+  const epochs = finetuneEpochs(options.finetune, spent, images)
   const tuned = epochs === 0 ? undefined : await trainDetector(selected.detector, sources.train, sources.val, {
     ...options,
     epochs,
@@ -162,14 +167,13 @@ export async function prune(detector: Detector, sources: PruneSources, options: 
     epochs: tuned?.epochs ?? [],
     bestEpoch: tuned?.best ?? 0,
     passes: { ...selected.passes, finetune, total: spent + finetune },
-    skipped: before.skipped,
+    skipped: distinctImages([...before.skipped, ...selected.skipped, ...(tuned?.skipped ?? [])]),
   }
 }
 
-/** Epochs that bring the passes to the wanted total, rounded up to the rival's favour; or those asked for. */
+/** Epochs that bring the passes to the wanted total, rounded up to the rival's favour (none where pruning took them all); or those asked for. */
 function finetuneEpochs(options: FinetuneOptions, spent: number, images: number): number {
   if (options.totalPasses === undefined) return options.epochs
   const perEpoch = Math.floor(images / options.batch) * options.batch
-  if (options.totalPasses < spent) throw new UserError(`pruning itself took ${spent} passes over images, more than the ${options.totalPasses} allowed in all`)
-  return Math.ceil((options.totalPasses - spent) / perEpoch)
+  return Math.max(0, Math.ceil((options.totalPasses - spent) / perEpoch))
 }

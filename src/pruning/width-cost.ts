@@ -3,7 +3,7 @@ import { cloneModel } from '../ir/edit.ts'
 import { type Model, opsetOf, type Value } from '../ir/graph.ts'
 import { lookup } from '../ops/registry.ts'
 import { inferGraph } from '../passes/infer-shapes.ts'
-import type { ModelCost } from '../passes/cost.ts'
+import { fixShapes, type ModelCost } from '../passes/cost.ts'
 import { isFloat } from '../tensor/dtype.ts'
 import { sizeOf } from '../tensor/tensor.ts'
 import type { ChannelGroup } from './groups.ts'
@@ -19,7 +19,7 @@ export type WidthCost = (kept: readonly number[]) => Cost
  */
 export function widthCost(model: Model, groups: readonly ChannelGroup[]): WidthCost {
   const { model: shadow, values } = cloneModel(model)
-  for (const input of shadow.graph.inputs) if (typeof input.shape?.[0] !== 'number') input.shape = input.shape && [1, ...input.shape.slice(1)]
+  fixShapes(shadow)
   inferGraph(shadow.graph, opsetOf(shadow))
   const cuts = new Map<Value, { axis: number; group: number; perUnit: number }[]>()
   groups.forEach((group, index) => {

@@ -30,7 +30,7 @@ export function ortRuntime(name: string, ort: OrtModule, { defaultProvider, writ
       try {
         session = await ort.InferenceSession.create(bytes, sessionOptions(options, provider))
       } catch (error) {
-        throw loadError(error, name, provider)
+        throw loadError(error, name, provider, options.file)
       }
       return wrap(ort, session, writesInPlace)
     },
@@ -92,11 +92,19 @@ function runError(error: unknown): Error {
   return match ? new Error(`running ${match[1]} "${match[2]}": ${message}`, { cause: error }) : new Error(`running the model: ${message}`, { cause: error })
 }
 
-function loadError(error: unknown, runtime: string, provider: string): Error {
-  const message = error instanceof Error ? error.message : String(error)
-  if (/backend|execution provider|no available/i.test(message) && !/Node/.test(message)) {
+/** A provider that cannot start says so in words of its own: "OrtSessionOptionsAppendExecutionProvider_Cuda: ...", ".../providers/webgpu/...". */
+const providerFault = /ExecutionProvider_|no available backend|backend not found|execution provider|\/providers\/(?!cpu\/)/i
+
+/** How ONNX Runtime names the node that it refuses; the first group is the node's name. */
+const nodeFaults = [/In Node, \("([^"]*)"/, /Node \(([^)]*)\) Op \(/, /node with name '([^']*)'/i, /\bNode:\s*(\S+)/]
+
+function loadError(error: unknown, runtime: string, provider: string, file: string | undefined): UserError {
+  const message = (error instanceof Error ? error.message : String(error)).trim()
+  if (providerFault.test(message) && !/\bnode\b/i.test(message.replaceAll(runtime, ''))) {
     return new UserError(`${runtime} has no execution provider "${provider}" here (${message}); choose another with --ep`, { cause: error })
   }
-  const match = /Node \(([^)]*)\) Op \(([^)]*)\)/.exec(message) ?? /node with name '([^']*)'/i.exec(message)
-  return new Error(match ? `the runtime refuses node "${match[1]}": ${message}` : `the runtime refuses the model: ${message}`, { cause: error })
+  const node = nodeFaults.map((fault) => fault.exec(message)?.[1]).find((name) => name !== undefined && name !== '')
+  const subject = node === undefined ? 'the model' : `node "${node}"`
+  const place = file === undefined ? '' : `${file}: `
+  return new UserError(`${place}the runtime refuses ${subject} (${message}); export the model with operators that ${runtime} knows`, { cause: error })
 }

@@ -13,6 +13,8 @@ export interface SessionOptions {
   readonly arena?: boolean
   /** Graph optimisations of the runtime; default "all". */
   readonly optimization?: 'disabled' | 'basic' | 'extended' | 'all'
+  /** Names the model in errors: its file. */
+  readonly file?: string
   /** Where the runtime writes its profile (JSON), by prefix; default: none. */
   readonly profilePrefix?: string
 }
@@ -34,7 +36,7 @@ export interface Session {
 export interface Runtime {
   readonly name: string
   readonly version: string
-  /** Loads a model; throws UserError when the provider is not there, Error naming the node when the model is refused. */
+  /** Loads a model; throws UserError when the provider is not there, or naming the node when the model is refused. */
   load(model: Model | Uint8Array, options?: SessionOptions): Promise<Session>
 }
 

@@ -1,5 +1,6 @@
 /** @file Store on the local file system. */
-import { mkdir, open, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises'
+import { constants } from 'node:fs'
+import { access, mkdir, open, readdir, readFile, rename, rm, rmdir, stat, writeFile } from 'node:fs/promises'
 import { dirname, resolve } from 'node:path'
 import { UserError } from '../tensor/error.ts'
 import type { FileStat, Store } from './store.ts'
@@ -32,7 +33,7 @@ export function nodeStore(root = '.'): Store {
         return (await readdir(at(path))).sort()
       } catch (error) {
         if (codeOf(error) === 'ENOENT' || codeOf(error) === 'ENOTDIR') return []
-        throw error
+        throw readError(path, error)
       }
     },
     async stat(path): Promise<FileStat | undefined> {
@@ -41,19 +42,19 @@ export function nodeStore(root = '.'): Store {
         return { size: s.size, isDirectory: s.isDirectory() }
       } catch (error) {
         if (codeOf(error) === 'ENOENT' || codeOf(error) === 'ENOTDIR') return undefined
-        throw error
+        throw readError(path, error)
       }
     },
     async writeAtomic(path, data) {
       const target = at(path)
-      await mkdir(dirname(target), { recursive: true })
+      await makeFolder(dirname(target))
       const temporary = `${target}.${process.pid}.tmp`
       try {
         await writeFile(temporary, data)
         await rename(temporary, target)
       } catch (error) {
         await rm(temporary, { force: true })
-        throw error
+        throw writeError(path, error)
       }
     },
     async remove(path) {
@@ -62,16 +63,94 @@ export function nodeStore(root = '.'): Store {
   }
 }
 
+/**
+ * Makes a folder with those above it; gives the ones that it made. Throws UserError unless files can be written there.
+ * One by one: Node's own recursive mkdir never returns on file systems that refuse folders.
+ */
+export async function makeFolder(path: string): Promise<string[]> {
+  const missing: string[] = []
+  let place = resolve(path)
+  for (; !(await isThere(place, path)); place = dirname(place)) missing.unshift(place)
+  const made: string[] = []
+  try {
+    if (!(await stat(place)).isDirectory()) throw new UserError(`${path}: cannot be written to, for ${place} is a file, not a folder; choose another place`)
+    await access(place, constants.W_OK | constants.X_OK)
+    for (const folder of missing) {
+      await mkdir(folder).catch(async (error: unknown) => {
+        // Another process may have been faster.
+        if (codeOf(error) !== 'EEXIST' || !(await stat(folder)).isDirectory()) throw error
+      })
+      made.push(folder)
+    }
+  } catch (error) {
+    await removeFolders(made)
+    throw writeError(path, error)
+  }
+  return made
+}
+
+/** Throws UserError unless files can be written into the folder `path`, which need not be there. Leaves everything as it is. */
+export async function assertWritable(path: string): Promise<void> {
+  await removeFolders(await makeFolder(path))
+}
+
+async function removeFolders(made: readonly string[]): Promise<void> {
+  // One that is in use by now stays.
+  for (const folder of [...made].reverse()) await rmdir(folder).catch(() => {})
+}
+
+async function isThere(place: string, path: string): Promise<boolean> {
+  try {
+    await stat(place)
+    return true
+  } catch (error) {
+    if (codeOf(error) === 'ENOENT' || codeOf(error) === 'ENOTDIR') return false
+    throw writeError(path, error)
+  }
+}
+
 async function reading<T>(path: string, read: () => Promise<T>): Promise<T> {
   try {
     return await read()
   } catch (error) {
-    const code = codeOf(error)
-    if (code === 'ENOENT') throw new UserError(`${path}: no such file; check the path`, { cause: error })
-    if (code === 'EISDIR') throw new UserError(`${path}: is a folder, a file was wanted`, { cause: error })
-    if (code === 'EACCES') throw new UserError(`${path}: may not be read; check its permissions`, { cause: error })
-    throw error
+    throw readError(path, error)
   }
+}
+
+const readFaults: Readonly<Record<string, string>> = {
+  ENOENT: 'no such file; check the path',
+  ENOTDIR: 'no such file; check the path',
+  EISDIR: 'is a folder, a file was wanted',
+  EACCES: 'may not be read; check its permissions',
+  EPERM: 'may not be read; check its permissions',
+  ENAMETOOLONG: 'is too long a name; check the path',
+}
+
+const writeFaults: Readonly<Record<string, string>> = {
+  ENOENT: 'no folder can be made there; choose another place',
+  ENOTDIR: 'a part of the path is a file, not a folder; choose another place',
+  EEXIST: 'a part of the path is a file, not a folder; choose another place',
+  EISDIR: 'is a folder, a file was to be written; choose another place',
+  EACCES: 'may not be written; check the permissions of its folder',
+  EPERM: 'may not be written; check the permissions of its folder',
+  EROFS: 'lies on a file system that cannot be written to; choose another place',
+  ENOSPC: 'the disk is full; free some space and run again',
+  EDQUOT: 'the disk quota is used up; free some space and run again',
+  ENAMETOOLONG: 'is too long a name; choose a shorter one',
+}
+
+function readError(path: string, error: unknown): unknown {
+  return namedError(path, error, readFaults)
+}
+
+/** What a failed write means to the user: a UserError where it can be mended, else the error itself. */
+export function writeError(path: string, error: unknown): unknown {
+  return namedError(path, error, writeFaults)
+}
+
+function namedError(path: string, error: unknown, faults: Readonly<Record<string, string>>): unknown {
+  const fault = faults[codeOf(error) ?? '']
+  return fault === undefined ? error : new UserError(`${path}: ${fault}`, { cause: error })
 }
 
 function codeOf(error: unknown): string | undefined {

@@ -3,6 +3,8 @@ import { setInitializer, cloneModel } from '../ir/edit.ts'
 import type { Model } from '../ir/graph.ts'
 import { type DetectorCard, readCard } from '../detection/card.ts'
 import { type DefaultBoxes, makeDefaultBoxes } from '../detection/default-boxes.ts'
+import { valuesOf } from '../ir/walk.ts'
+import { UserError } from '../tensor/error.ts'
 import type { Tensor } from '../tensor/tensor.ts'
 
 export interface Detector {
@@ -14,6 +16,14 @@ export interface Detector {
 /** Reads the card of `model`; `file` names it in errors. */
 export function detectorOf(model: Model, file: string): Detector {
   const card = readCard(model.metadata, file)
+  const outputs = model.graph.outputs.map((v) => v.name)
+  for (const name of [card.decoder.scores, card.decoder.boxes]) {
+    if (!outputs.includes(name)) throw new UserError(`${file}: its detector card names the output "${name}", the model has ${outputs.map((o) => `"${o}"`).join(', ')}: the card does not belong to this model`)
+  }
+  const values = new Set([...valuesOf(model.graph)].map((v) => v.name))
+  for (const name of card.stageEnds) {
+    if (!values.has(name)) throw new UserError(`${file}: its detector card names the stage end "${name}", which the model does not compute: the card does not belong to this model`)
+  }
   return { model, card, defaults: makeDefaultBoxes(card.defaultBoxes) }
 }
 

@@ -1,5 +1,5 @@
 /** @file Runs a detector over a split and measures it by COCO's protocol. */
-import type { Dataset, Detections, Sample } from '../detection/annotation.ts'
+import type { Dataset, Detections, Sample, SkippedImage } from '../detection/annotation.ts'
 import { decodeSsd } from '../detection/decoders/ssd.ts'
 import { toImage } from '../detection/preprocess.ts'
 import { type CocoSummary, evaluateCoco } from '../metrics/coco-map.ts'
@@ -14,7 +14,7 @@ export interface Evaluation extends CocoSummary {
   /** Images measured. */
   readonly images: number
   /** Images that could not be read, by path and reason. */
-  readonly skipped: readonly { readonly path: string; readonly reason: string }[]
+  readonly skipped: readonly SkippedImage[]
 }
 
 export interface DetectOptions {
@@ -46,7 +46,7 @@ export async function detectAll(
     await session.release()
   }
   options.listener?.({ type: 'end', summary: `${found.length} images` })
-  return { found, skipped: loader.skipped }
+  return { found, skipped: distinctImages([...source.dataset.skipped, ...loader.skipped]) }
 }
 
 /** COCO's numbers of a detector on a source whose labels are indices into the detector's classes. */
@@ -72,6 +72,11 @@ async function detectBatch(detector: Detector, session: Session, input: string, 
     const found = decodeSsd(scores.subarray(i * d * width, (i + 1) * d * width), boxes.subarray(i * d * 4, (i + 1) * d * 4), defaults, card)
     return { ...found, boxes: toImage(found.boxes, transform) }
   })
+}
+
+/** Each image once. */
+export function distinctImages(skipped: readonly SkippedImage[]): SkippedImage[] {
+  return [...new Map(skipped.map((s) => [s.path, s])).values()]
 }
 
 /** A data set narrowed to its first `count` samples. */

@@ -1,6 +1,7 @@
 /** @file Runs a training graph: keeps weights and optimizer state in two sets of buffers and swaps them after each step. */
 import { learningRateInput, stepInput, type StepGraph } from '../autodiff/train-graph.ts'
 import type { Runtime, Session, SessionOptions, Tensors } from '../runtime/session.ts'
+import { UserError } from '../tensor/error.ts'
 import { floats, type Tensor, zeros } from '../tensor/tensor.ts'
 
 export type Metrics = Readonly<Record<string, number>>
@@ -8,10 +9,8 @@ export type Metrics = Readonly<Record<string, number>>
 export interface TrainStep {
   /** One optimizer step; returns the metrics of the graph by name. Throws when the loss is not finite. */
   run(feeds: Tensors, learningRate: number): Promise<Metrics>
-  /** Current weights and running statistics by name. Valid until the next run. */
+  /** Current weights and running statistics by name; writable, valid until the next run. */
   weights(): Map<string, Tensor>
-  /** Everything that a step changes, optimizer state included, by input name; writable, valid until the next run. */
-  state(): Map<string, Tensor>
   release(): Promise<void>
 }
 
@@ -41,7 +40,7 @@ export async function createTrainStep(runtime: Runtime, graph: StepGraph, initia
       const results = await session.run(all, into)
       const metrics = Object.fromEntries(graph.metrics.map((name) => [name.replace(/^metric\//, ''), floats(results[name]!)[0]!]))
       for (const [name, value] of Object.entries(metrics)) {
-        if (!Number.isFinite(value)) throw new Error(`step ${count}: ${name} is ${value}; lower the learning rate or clip the gradient`)
+        if (!Number.isFinite(value)) throw new UserError(`step ${count}: ${name} is ${value}; lower the learning rate or clip the gradient`)
       }
       for (const buffer of buffers) [buffer.current, buffer.next] = [buffer.next, buffer.current]
       return metrics
@@ -49,7 +48,6 @@ export async function createTrainStep(runtime: Runtime, graph: StepGraph, initia
     weights() {
       return new Map(buffers.filter((x) => x.slot.kind !== 'optimizer').map((x) => [x.slot.input, x.current]))
     },
-    state: () => new Map(buffers.map((x) => [x.slot.input, x.current])),
     release: () => session.release(),
   }
 }

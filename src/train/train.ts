@@ -3,17 +3,18 @@ import { trainableWeights } from '../autodiff/import-graph.ts'
 import type { OptimizerOptions } from '../autodiff/optimizers.ts'
 import { buildTrainStep, type StepGraph } from '../autodiff/train-graph.ts'
 import type { AugmentOptions } from '../data/augment.ts'
+import type { SkippedImage } from '../detection/annotation.ts'
 import type { Model } from '../ir/graph.ts'
-import { upgradeOpset } from '../passes/upgrade-opset.ts'
 import type { Runtime, SessionOptions } from '../runtime/session.ts'
 import type { Tensor } from '../tensor/tensor.ts'
 import { type Detector, withWeights } from './detector.ts'
-import { type Evaluation, evaluate } from './evaluate.ts'
+import { distinctImages, type Evaluation, evaluate } from './evaluate.ts'
 import type { Listener } from './events.ts'
 import { addMultibox, importDetector, multiboxFeeds } from './multibox.ts'
 import { cosineRate } from './schedule.ts'
 import { type ImageSource, loaderFor } from './source.ts'
 import { createTrainStep } from './step.ts'
+import { workingCopy } from './working-copy.ts'
 
 export interface TrainOptions {
   readonly runtime: Runtime
@@ -50,6 +51,7 @@ export interface TrainResult {
   readonly passes: number
   /** Seconds that steps waited for images. */
   readonly waitedSeconds: number
+  /** Images of either split that could not be read. */
   readonly skipped: Evaluation['skipped']
 }
 
@@ -58,7 +60,7 @@ export const statisticsMomentum = 0.1
 
 /** The detector's training step: multibox loss on `batch` images, all weights trained, BN on batch statistics. */
 function detectorStep(detector: Detector, batch: number, optimizer: OptimizerOptions): StepGraph {
-  const working: Model = upgradeOpset(detector.model)
+  const working: Model = workingCopy(detector.model, batch)
   const weights = trainableWeights(working.graph)
   return buildTrainStep((b) => {
     const imported = importDetector(b, working, batch, { trainable: (v) => weights.has(v), batchStatistics: statisticsMomentum })
@@ -70,6 +72,11 @@ function detectorStep(detector: Detector, batch: number, optimizer: OptimizerOpt
       updates: imported.updates,
     }
   }, optimizer)
+}
+
+/** Throws UserError where the detector cannot be trained: an operator without a gradient is in the way. Builds the step and drops it. */
+export function assertTrainable(detector: Detector, batch: number): void {
+  detectorStep(detector, batch, { type: 'sgd', momentum: 0 })
 }
 
 /** Content of a model's initializer by name. */
@@ -89,7 +96,10 @@ export async function trainDetector(detector: Detector, train: ImageSource, val:
   const graph = detectorStep(detector, batch, options.optimizer)
   const step = await createTrainStep(options.runtime, graph, initializerOf(detector.model), options.session)
   const feeds = multiboxFeeds(detector, batch)
-  const schedule = { rate: options.rate, warmup: options.warmup, steps: options.epochs * loader.batches }
+  const steps = options.epochs * loader.batches
+  // A warm-up longer than a quarter of the way would never let the rate do its work.
+  const schedule = { rate: options.rate, warmup: Math.min(options.warmup, Math.floor(steps / 4)), steps }
+  let skipped: readonly SkippedImage[] = train.dataset.skipped
   const records: EpochRecord[] = []
   let best = { epoch: 0, AP: -Infinity, model: detector.model }
   let done = 0
@@ -115,6 +125,7 @@ export async function trainDetector(detector: Detector, train: ImageSource, val:
       const measured = val && epoch >= (options.evaluateFrom ?? 1)
       const model = measured || epoch === options.epochs ? withWeights(detector.model, step.weights()) : undefined
       const score = measured ? await evaluate({ ...detector, model: model! }, val, { runtime: options.runtime, session: options.session }) : undefined
+      skipped = distinctImages([...skipped, ...loader.skipped, ...(score?.skipped ?? [])])
       records.push(score ? { ...record, AP: score.AP, AP50: score.AP50 } : record)
       if (model && (score?.AP ?? Infinity) > best.AP) best = { epoch, AP: score?.AP ?? Infinity, model }
       listener?.({ type: 'end', summary: epochLine(records.at(-1)!) })
@@ -128,7 +139,7 @@ export async function trainDetector(detector: Detector, train: ImageSource, val:
     best: best.epoch,
     passes: done * batch,
     waitedSeconds: loader.waitedMs / 1000,
-    skipped: loader.skipped,
+    skipped,
   }
 }
 

@@ -99,6 +99,17 @@ describe('eval', () => {
     expect(err).toContain(`skipped: ${join(data, 'images/1.jpg')}: is no readable image`)
   })
 
+  it('counts images whose header cannot be read', async () => {
+    const data = await yoloFolder(join(folder, 'headless'), shapesClasses, [await drawing(0, 'jpeg'), new TextEncoder().encode('no image')])
+    const { out, err } = await cli('eval', model, '--data', data, '--json')
+    expect(JSON.parse(out)).toMatchObject({ images: 1, skipped: 1, skippedFiles: [{ path: join(data, 'images/1.jpg') }] })
+    expect(err.match(/1\.jpg/g)).toHaveLength(1)
+  })
+
+  it('takes all splits of the built-in data together', async () => {
+    expect(await cliJson('eval', model, '--data', 'shapes', '--split', 'all', '--limit', '2')).toMatchObject({ images: 2, split: 'all' })
+  })
+
   it('with --quiet, stderr stays empty', async () => {
     const { err } = await cli('eval', model, '--data', 'shapes', '--limit', '1', '--quiet')
     expect(err).toBe('')

@@ -39,7 +39,7 @@ describe('the folder of a run', () => {
   const folder = temporaryFolder()
 
   it('logs phases, ends and notes, and steps now and then; writes nothing before the work starts', async () => {
-    const run = await openRunFolder(join(folder, 'a'), { force: false, command: 'test' })
+    const run = await openRunFolder(join(folder, 'a'), { force: false, files: ['plan.json'], command: 'test' })
     run.log('first')
     expect(filesIn(run.path)).toEqual([])
     await run.during(async () => {
@@ -57,17 +57,17 @@ describe('the folder of a run', () => {
   })
 
   it('says how the work failed, and leaves no record', async () => {
-    const run = await openRunFolder(join(folder, 'b'), { force: false, command: 'test' })
+    const run = await openRunFolder(join(folder, 'b'), { force: false, files: ['plan.json'], command: 'test' })
     await expect(run.during(async () => Promise.reject(new Error('the disk is full')))).rejects.toThrow('the disk is full')
     expect(filesIn(run.path)).toEqual(['log.txt'])
     expect(readFileSync(join(run.path, 'log.txt'), 'utf8')).toContain('failed: Error: the disk is full')
-    await openRunFolder(run.path, { force: false, command: 'again' })
+    await openRunFolder(run.path, { force: false, files: ['plan.json'], command: 'again' })
   })
 
   it('refuses a finished run unless forced, and then replaces its record', async () => {
     await put(folder, 'c/run.json', '{"old":true}')
-    await expect(openRunFolder(join(folder, 'c'), { force: false, command: 'test' })).rejects.toThrow('holds a run already; give --force to replace it')
-    const run = await openRunFolder(join(folder, 'c'), { force: true, command: 'test' })
+    await expect(openRunFolder(join(folder, 'c'), { force: false, files: ['plan.json'], command: 'test' })).rejects.toThrow('holds a run already; give --force to replace it')
+    const run = await openRunFolder(join(folder, 'c'), { force: true, files: ['plan.json'], command: 'test' })
     await run.during(() => run.finish({}, { new: true }))
     expect(readFileSync(join(folder, 'c/run.json'), 'utf8')).toBe('{\n  "new": true\n}\n')
   })

@@ -6,7 +6,7 @@ import { setInitializer } from '../../src/ir/edit.ts'
 import { loadModel } from '../../src/onnx/load.ts'
 import { nodeStore } from '../../src/storage/node.ts'
 import { zeros } from '../../src/tensor/tensor.ts'
-import { cli, cliJson, filesIn, putModel, readJson, smallDetector, temporaryFolder } from './support.ts'
+import { cli, cliJson, drawing, filesIn, putModel, readJson, shapesClasses, smallDetector, temporaryFolder, yoloFolder } from './support.ts'
 
 const folder = temporaryFolder()
 const few = ['--data', 'shapes', '--limit', '8', '--threads', '1']
@@ -54,6 +54,30 @@ describe('train and finetune', () => {
   })
 })
 
+describe('images that do not decode', () => {
+  it('are told, logged and counted, whichever split they are in', async () => {
+    const [good, cut, text] = [await drawing(0, 'jpeg'), (await drawing(1, 'jpeg')).subarray(0, 1000), new TextEncoder().encode('no image')]
+    const data = await yoloFolder(join(folder, 'broken'), shapesClasses, { train: [good, good, cut, text], val: [cut, good], test: [good, cut] })
+    const lost = ['train/2.jpg', 'train/3.jpg', 'val/0.jpg', 'test/1.jpg'].map((name) => join(data, 'images', name)).sort()
+    const short = ['--data', data, '--batch', '2', '--threads', '1', '--out']
+    for (const argv of [
+      ['train', '--arch', 'ssd-small', '--epochs', '1', ...short, join(folder, 'broken-train')],
+      ['finetune', model, '--epochs', '1', ...short, join(folder, 'broken-finetune')],
+      ['prune', model, '--method', 'l1', '--remove-params', '0.3', '--finetune-epochs', '1', ...short, join(folder, 'broken-prune')],
+    ]) {
+      const { code, out, err } = await cli(...argv, '--json')
+      expect(code, err).toBe(0)
+      const record = readJson(join(argv.at(-1)!, 'run.json'))
+      for (const json of [JSON.parse(out) as typeof record, record]) {
+        expect(json.skipped).toBe(4)
+        expect((json.skippedFiles as { path: string }[]).map((s) => s.path).sort()).toEqual(lost)
+      }
+      const log = readFileSync(join(argv.at(-1)!, 'log.txt'), 'utf8')
+      for (const path of lost) for (const text of [err, log]) expect(text).toContain(`skipped: ${path}: is no readable image`)
+    }
+  })
+})
+
 describe('prune', () => {
   it('cuts, trains, certifies, and its plan replays the same surgery', async () => {
     const run = join(folder, 'l1')
@@ -80,21 +104,27 @@ describe('prune', () => {
     expect(await cliJson('eval', join(run, 'pruned.onnx'), ...few)).toMatchObject({ AP: (after as { AP?: number }).AP })
   })
 
-  it('--dry-run writes the plan alone', async () => {
+  it('--dry-run writes the plan with a record, and no model', async () => {
     const out = join(folder, 'dry')
     const json = await cliJson('prune', model, ...few, '--method', 'random', '--remove-macs', '0.5', '--dry-run', '--out', out)
-    expect(filesIn(out)).toEqual(['plan.json'])
+    expect(filesIn(out)).toEqual(['log.txt', 'plan.json', 'run.json'])
+    expect(readJson(join(out, 'run.json'))).toMatchObject({ ...json, method: 'random', arch: 'ssd-small', data: 'shapes', options: { dryRun: true } })
     const { before, after, widths } = json as { before: { macs: number }; after: { macs: number }; widths: Record<string, { before: number; after: number }> }
     expect(after.macs).toBeLessThanOrEqual(before.macs / 2)
     expect(widths['stem.conv1.weight']!.before).toBe(16)
     expect(widths['layer4.0.conv1.weight']!.after).toBeLessThan(96)
     expect((await cliJson('prune', model, '--plan', join(out, 'plan.json'), '--out', join(folder, 'dry-replayed'))).after).toEqual(after)
+    // With --force, the model of the former run does not stay beside a plan that is not its own.
+    await cliJson('prune', model, ...few, '--method', 'l1', '--remove-macs', '0.3', '--dry-run', '--force', '--out', join(folder, 'dry-replayed'))
+    expect(filesIn(join(folder, 'dry-replayed'))).toEqual(['log.txt', 'plan.json', 'run.json'])
   })
 
   it('chooses by lcp', async () => {
     const out = join(folder, 'lcp')
-    const json = await cliJson('prune', model, ...few, '--remove-params', '0.4', '--batch', '4', '--images', '4', '--stage-epochs', '0', '--update-epochs', '0', '--boxes', '8', '--dry-run', '--out', out)
-    expect(json).toMatchObject({ passes: { selection: 16, stage: 0, update: 0 } })
+    const json = await cliJson('prune', model, ...few, '--remove-params', '0.4', '--batch', '4', '--images', '4', '--stages', 'layer2.0.out, layer4.0.out', '--update-epochs', '0', '--boxes', '8', '--dry-run', '--out', out)
+    // Two stage ends of the three that the card names, and the detector's own loss.
+    expect(json).toMatchObject({ passes: { selection: 12, stage: 24, update: 0 } })
+    expect((readJson(join(out, 'run.json')).stages as { end: string }[]).map((s) => s.end)).toEqual(['layer2.0.out', 'layer4.0.out', 'outputs'])
     expect(readJson(join(out, 'plan.json'))).toMatchObject({ method: 'lcp' })
   })
 

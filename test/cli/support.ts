@@ -64,14 +64,24 @@ export async function drawing(index: number, format: 'jpeg' | 'png'): Promise<Ui
   return encodeImage(shapes.image(shapes.dataset.samples[index]!), format)
 }
 
-/** A YOLO folder with one box an image. */
-export async function yoloFolder(folder: string, classes: readonly string[], images: readonly Uint8Array[]): Promise<string> {
+/** A YOLO folder with one box an image; images by split, or all in one. */
+export async function yoloFolder(folder: string, classes: readonly string[], images: readonly Uint8Array[] | Readonly<Record<string, readonly Uint8Array[]>>): Promise<string> {
   await put(folder, 'classes.txt', `${classes.join('\n')}\n`)
-  for (const [i, bytes] of images.entries()) {
-    await put(folder, `images/${i}.jpg`, bytes)
-    await put(folder, `labels/${i}.txt`, `${i % classes.length} 0.5 0.5 0.4 0.4\n`)
+  for (const [split, list] of Array.isArray(images) ? [['', images as Uint8Array[]] as const] : Object.entries(images)) {
+    for (const [i, bytes] of list.entries()) {
+      await put(folder, join('images', split, `${i}.jpg`), bytes)
+      await put(folder, join('labels', split, `${i}.txt`), `${i % classes.length} 0.5 0.5 0.4 0.4\n`)
+    }
   }
   return folder
+}
+
+/** The detector with the operator of one node of its trunk renamed. */
+export function withOperator(opType: string, domain = ''): Model {
+  const model = smallDetector()
+  const node = model.graph.nodes.find((n) => n.name === 'layer1.0.out')!
+  Object.assign(node, { opType, domain })
+  return model
 }
 
 /** Names of a folder, sorted; [] where it is not there. */

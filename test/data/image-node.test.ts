@@ -51,6 +51,9 @@ describe('decodeImage', () => {
       expect(String(error)).not.toMatch(/vips/i)
     }
     await expect(imageSize(new Uint8Array(3))).rejects.toBeInstanceOf(UserError)
+    const png = await encodeImage(pattern(64, 64), 'png')
+    await expect(imageSize(png.subarray(0, 40))).rejects.toThrow('is no readable image (truncated or damaged)')
+    await expect(decodeImage(png.subarray(0, png.length / 2))).rejects.toThrow('is no readable image (libpng read error)')
   })
 })
 

@@ -12,6 +12,7 @@ describe('openDataset', () => {
     const store = memoryStore({ 'd/readme.txt': 'x', 'd/pictures/a.jpg': 'x' })
     await expect(openDataset(store, 'd')).rejects.toThrow(/^d: no known data set; looked, here and one folder below, for VOC .*, COCO .*, YOLO/)
     await expect(openDataset(store, 'e')).rejects.toThrow('e: no such folder; check the path')
+    await expect(openDataset(store, 'd/readme.txt')).rejects.toThrow('d/readme.txt: is a file, a folder was wanted')
     await expect(openDataset(store, 'd')).rejects.toBeInstanceOf(UserError)
   })
 
@@ -28,7 +29,7 @@ describe('openDataset', () => {
 
 describe('mapClasses', () => {
   const dataset: Dataset = {
-    format: 'voc', split: 'val', classes: ['ant', 'bee', 'cow'], problems: [],
+    format: 'voc', split: 'val', classes: ['ant', 'bee', 'cow'], problems: [], skipped: [],
     samples: [{ id: 'a', path: 'a.jpg', width: 9, height: 9, truth: { boxes: new Float32Array(8), labels: Int32Array.of(0, 2), crowd: new Uint8Array(2), difficult: new Uint8Array(2), areas: new Float32Array(2) } }],
   }
 

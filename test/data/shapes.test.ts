@@ -74,6 +74,17 @@ describe('shapesDataset', () => {
     }
   })
 
+  it('"all" is the splits one after the other', () => {
+    const all = shapesDataset({ seed: 0, split: 'all' })
+    expect(all.dataset.samples).toHaveLength(900)
+    for (const [split, at] of [['train', 0], ['val', 600], ['test', 700]] as const) {
+      const part = shapesDataset({ seed: 0, split, count: 2 })
+      expect(all.dataset.samples[at]).toEqual(part.dataset.samples[0])
+      expect(all.image(all.dataset.samples[at + 1]!)).toEqual(part.image(part.dataset.samples[1]!))
+    }
+    expect(shapesDataset({ seed: 0, split: 'all', count: 3 }).dataset.samples.map((s) => s.id)).toEqual(['train-0000', 'train-0001', 'train-0002'])
+  })
+
   it('names the splits it has', () => {
     expect(() => shapesDataset({ seed: 0, split: 'dev' })).toThrow('shapes has no split "dev"; it has "train", "val", "test"')
     expect(shapesDataset({ seed: 0, split: 'dev', count: 2 }).dataset.samples).toHaveLength(2)

@@ -3,6 +3,7 @@ import { describe, expect, it } from 'vitest'
 import { defaultSplit, listSplits, openDataset } from '../../src/data/open.ts'
 import { nodeStore } from '../../src/storage/node.ts'
 import { memoryStore } from '../../src/storage/memory.ts'
+import { UserError } from '../../src/tensor/error.ts'
 import { sharedIt } from '../support/shared.ts'
 
 interface Box { name: string; box: [number, number, number, number]; difficult?: number }
@@ -77,6 +78,14 @@ describe('VOC', () => {
       expect(samples[0]).toMatchObject({ width: 50, height: 40 })
       expect(Array.from(samples[0]!.truth.boxes)).toEqual([0, 0, 50, 40])
     }
+  })
+
+  it('skips an image that cannot be measured', async () => {
+    const store = memoryStore(files({ 'd/VOC/Annotations/a.xml': xml([{ name: 'dog', box: [1, 1, 60, 60] }], '') }))
+    const data = await openDataset(store, 'd', { split: 'all', imageSize: async () => { throw new UserError('is no readable image') } })
+    expect(data.samples.map((s) => s.id)).toEqual(['b'])
+    expect(data.skipped).toEqual([{ path: 'd/VOC/JPEGImages/a.jpg', reason: 'd/VOC/JPEGImages/a.jpg: is no readable image' }])
+    expect(data.problems).toEqual([])
   })
 
   it('names the file and the place of what is wrong', async () => {

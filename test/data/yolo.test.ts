@@ -52,8 +52,9 @@ describe('YOLO', () => {
   it('reports broken images and labels without an image', async () => {
     const data = await open({ 'd/classes.txt': 'ant', 'd/images/a.png': png, 'd/images/bad.png': 'no image', 'd/labels/a.txt': '', 'd/labels/lost.txt': '' })
     expect(data.samples.map((s) => s.id)).toEqual(['a'])
-    expect(data.problems[0]).toBe('d/labels/lost.txt: has no image in d/images; dropped')
-    expect(data.problems[1]).toMatch(/d\/images\/bad\.png: is no readable image .*; the image is dropped/)
+    expect(data.problems).toEqual(['d/labels/lost.txt: has no image in d/images; dropped'])
+    expect(data.skipped).toEqual([{ path: 'd/images/bad.png', reason: expect.stringMatching(/^d\/images\/bad\.png: is no readable image \(/) }])
+    await expect(open({ 'd/classes.txt': 'ant', 'd/images/bad.png': 'no image', 'd/labels/bad.txt': '' })).rejects.toThrow('none of the 1 images of split "all" can be read; the first: d/images/bad.png: is no readable image')
   })
 
   it('names the file and the place of what is wrong', async () => {

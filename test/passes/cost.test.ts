@@ -2,8 +2,9 @@
 import { readFileSync } from 'node:fs'
 import { describe, expect, it } from 'vitest'
 import { parseModel } from '../../src/onnx/load.ts'
-import { modelCost } from '../../src/passes/cost.ts'
+import { modelCost, modelParams } from '../../src/passes/cost.ts'
 import { foldBatchNorm } from '../../src/passes/fold-batchnorm.ts'
+import { UserError } from '../../src/tensor/error.ts'
 import { i64 } from '../../src/tensor/tensor.ts'
 import { sharedIt } from '../support/shared.ts'
 import { Net } from './nets.ts'
@@ -73,6 +74,21 @@ describe('modelCost', () => {
     const model = net.model(17, net.op('Conv', [net.input('x', ['N', 3, 'H', 'W']), net.weights('w', [4, 3, 1, 1])]))
     expect(() => modelCost(model)).toThrow('input "x" has free axes: [1,3,H,W]; multiply-accumulates can only be counted once its sizes are given')
     expect(modelCost(model, { x: [1, 3, 5, 7] }).macs).toBe(4 * 3 * 35)
+  })
+
+  it('takes stated shapes past an operator that is not known, and names it where they are missing', () => {
+    const build = (stated: (string | number)[] | undefined) => {
+      const net = new Net()
+      const a = net.op('Conv', [net.input('x', ['N', 3, 8, 8]), net.weights('w', [4, 3, 1, 1])]) // 12 weights, 4*64*3 macs
+      const u = net.op('Softsign', [a])
+      u.shape = stated
+      return net.model(17, net.op('Conv', [u, net.weights('v', [5, 4, 1, 1])])) // 20 weights, 5*64*4 macs
+    }
+    expect(modelCost(build(['N', 4, 8, 8]))).toMatchObject({ params: 32, macs: 4 * 64 * 3 + 5 * 64 * 4 })
+    const blind = build(undefined)
+    expect(() => modelCost(blind)).toThrow(/the multiply-accumulates of Conv "conv3" cannot be counted: the shape of ".+" is not known, for Softsign "softsign2", on which it depends, is an operator that is not known/)
+    expect(() => modelCost(blind)).toThrow(UserError)
+    expect(modelParams(blind)).toBe(32)
   })
 
   sharedIt('models/mobilenetv1_0.25_imagenet_bn.onnx', 'agrees with the published size of MobileNetV1 0.25', (file) => {

@@ -69,12 +69,30 @@ describe('select with lcp', () => {
     ['layer by layer, with plain RoIAlign', { sweep: 'layer', stageEpochs: 0, aux: { ...aux, roi: 'plain' } }],
     ['greedy in blocks, without the box loss', { select: 'greedy', block: 24, stageEpochs: 0, updateEpochs: 0, aux: { ...aux, m: 0 } }],
     ['from zero weights, by reconstruction alone', { start: 'zero', alpha: 0, stageEpochs: 0 }],
-    ['without reconstruction and update', { reconstruction: false, updateEpochs: 0 }],
   ] as [string, Partial<LcpOptions>][])('works %s', async (_, lcp) => {
     const selected = await select(detector, train, options('lcp', lcp))
     expect(widths(selected)).toEqual(selected.plan.groups.map((g) => selected.budget.widths.get(g.id)))
     expect(selected.plan.groups.length).toBeGreaterThan(5)
     for (const v of selected.detector.model.graph.initializers) if (v.initializer!.dtype === 'float32') expect(floats(v.initializer!).every(Number.isFinite)).toBe(true)
+  }, 60_000)
+
+  it('refuses to rank channels that no loss depends on', async () => {
+    // These images have no box on the coarsest map: without L_re nothing speaks for its layers.
+    await expect(select(detector, train, options('lcp', { reconstruction: false, updateEpochs: 0 }))).rejects.toThrow(/"extra.0.conv1.weight" score 0/)
+  }, 60_000)
+
+  it('stops greedy selection early when the loss settles, and refuses it by stage', async () => {
+    const settled = await select(detector, train, options('lcp', { select: 'greedy', block: 8, epsilon: 1e9, stageEpochs: 0, updateEpochs: 0 }))
+    // Three accumulations tell that two rounds made no difference worth more: 16 channels at most.
+    for (const g of settled.plan.groups) expect(g.channelsAfter).toBeLessThanOrEqual(16)
+    await expect(select(detector, train, options('lcp', { select: 'greedy', sweep: 'stage' }))).rejects.toThrow(/need a sweep by layer/)
+  }, 60_000)
+
+  it('takes stage ends by name, and refuses what is none', async () => {
+    const selected = await select(detector, train, options('lcp', { stageEnds: ['layer3.0.out'], updateEpochs: 0 }))
+    expect(selected.stages.map((s) => s.end)).toEqual(['layer3.0.out', 'outputs'])
+    await expect(select(detector, train, options('lcp', { stageEnds: ['nowhere'] }))).rejects.toThrow(/has no value "nowhere" to be a stage end/)
+    await expect(select(detector, train, options('lcp', { stageEnds: [] }))).rejects.toThrow(/names no stage ends/)
   }, 60_000)
 
   it('prunes residual streams too when asked', async () => {

@@ -5,6 +5,7 @@ import { Builder } from '../../src/ops/builder.ts'
 import { nodeRuntime } from '../../src/runtime/node.ts'
 import type { Runtime } from '../../src/runtime/session.ts'
 import { webRuntime } from '../../src/runtime/web.ts'
+import { UserError } from '../../src/tensor/error.ts'
 import { f32, floats, i64, zeros } from '../../src/tensor/tensor.ts'
 
 /** y = relu(conv(x, w)), w 1x1 over 2 channels. */
@@ -54,6 +55,12 @@ describe.each([['native', nodeRuntime], ['wasm', webRuntime]] as [string, Runtim
 
   it('refuses a broken model and a provider that is not there', async () => {
     await expect(runtime.load(new Uint8Array([1, 2, 3]))).rejects.toThrow(/the runtime refuses/)
+    const strange = small()
+    Object.assign(strange.graph.nodes.find((n) => n.name === 'clip')!, { opType: 'Gadget', domain: 'acme' })
+    const error: unknown = await runtime.load(strange, { file: 'strange.onnx' }).catch((e: unknown) => e)
+    expect(error).toBeInstanceOf(UserError)
+    expect(String(error)).toMatch(/strange\.onnx: the runtime refuses .*acme/)
+    if (runtime === nodeRuntime) expect(String(error)).toContain('refuses node "clip"')
     await expect(runtime.load(small(), { provider: 'abacus' })).rejects.toThrow(/no execution provider "abacus" here .* choose another with --ep/)
   })
 })

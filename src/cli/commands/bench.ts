@@ -58,7 +58,7 @@ export async function benchModels(models: readonly { readonly file: string; read
     const subjects = []
     for (const { file, model } of models) {
       const feeds = randomFeeds(model, file, createRng(`${options.seed}/bench`), options.batch)
-      const session = await nodeRuntime.load(model, options.session)
+      const session = await nodeRuntime.load(model, { ...options.session, file })
       sessions.push(session)
       subjects.push({ session, feeds })
     }

@@ -46,7 +46,7 @@ export default defineCommand({
   details: 'Measures a small detector on drawn shapes, prunes half of its parameters with lcp, trains it further and compares.',
   async run(options, _args, context) {
     const out = options.out ?? 'runs/demo'
-    const run = await openRunFolder(out, { force: options.force || options.out === undefined, command: `demo ${JSON.stringify(options)}` })
+    const run = await openRunFolder(out, { force: options.force || options.out === undefined, files: ['pruned.onnx', 'plan.json'], command: `demo ${JSON.stringify(options)}` })
     if (!options.fromScratch && !existsSync(shipped)) throw new UserError(`${shipped}: the detector of the demo is missing; make it with "espalier demo --from-scratch"`)
     const data = await openData({ data: 'shapes', limit: options.limit }, context)
     await run.during(async () => {
@@ -66,6 +66,7 @@ async function measureAndPrune(options: Options, data: Data, run: RunFolder, con
     identity: await fileIdentity(shipped),
     sources,
     context,
+    log: run.log,
     pruning: {
       runtime: nodeRuntime,
       session,

@@ -3,7 +3,7 @@ import { nodeRuntime } from '../../runtime/node.ts'
 import { evaluate } from '../../train/evaluate.ts'
 import { defineCommand } from '../command.ts'
 import { number } from '../fields.ts'
-import { evaluationJson, numbersTable, tellSkipped } from '../measures.ts'
+import { allSkipped, evaluationJson, numbersTable, tellSkipped } from '../measures.ts'
 import { openDetector } from '../open-model.ts'
 import { dataFields, openData, splitField } from '../open-source.ts'
 import { sessionOptions } from '../session.ts'
@@ -17,9 +17,10 @@ export default defineCommand({
     const { detector } = await openDetector(path)
     const data = await openData(options, context)
     const source = await data.open(options.split, detector.card.classes)
-    const result = await evaluate(detector, source, { runtime: nodeRuntime, session: sessionOptions(options), batch: options.batch, listener: context.listener })
-    tellSkipped(result.skipped, context)
-    const json = { ...evaluationJson(result, detector.card.classes), split: source.dataset.split }
+    const result = await evaluate(detector, source, { runtime: nodeRuntime, session: sessionOptions(options, path), batch: options.batch, listener: context.listener })
+    const skipped = allSkipped(source.dataset.skipped, result.skipped)
+    tellSkipped(skipped, context)
+    const json = { ...evaluationJson({ ...result, skipped }, detector.card.classes), split: source.dataset.split }
     context.result(json, `${result.images} images of split "${source.dataset.split}"${json.skipped ? `, ${json.skipped} skipped` : ''}\n\n${numbersTable(result, json.perClass)}`)
   },
 })

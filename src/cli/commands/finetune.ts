@@ -12,10 +12,10 @@ export default defineCommand({
   examples: ['finetune runs/pruned/pruned.onnx --data data/bccd --epochs 8 --out runs/tuned'],
   details: 'Trains on split "train", keeps the epoch that is best on "val", measures before and after on --split; writes RUN/model.onnx.',
   async run(options, [path = ''], context) {
-    const run = await openRunFolder(options.out, { force: options.force, command: `finetune ${path} ${JSON.stringify(options)}` })
+    const run = await openRunFolder(options.out, { force: options.force, files: ['model.onnx'], command: `finetune ${path} ${JSON.stringify(options)}` })
     const { detector } = await openDetector(path)
     const data = await openData(options, context, run.log)
     const sources = await openTrainingData(data, { ...options, classes: detector.card.classes }, context)
-    await runTraining({ detector, sources, options, run, context, extra: { model: path }, measureBefore: true })
+    await runTraining({ detector, file: path, sources, options, run, context, extra: { model: path }, measureBefore: true })
   },
 })

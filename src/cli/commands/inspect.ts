@@ -1,7 +1,7 @@
 /** @file espalier inspect: cost, inputs and outputs, channel groups of any ONNX model. */
 import { opsetOf, type Dim, type Model, type Value } from '../../ir/graph.ts'
 import { cardKey, readCard } from '../../detection/card.ts'
-import { modelCost } from '../../passes/cost.ts'
+import { modelCost, modelParams } from '../../passes/cost.ts'
 import { type ChannelGroup, findGroups } from '../../pruning/groups.ts'
 import { UserError } from '../../tensor/error.ts'
 import { defineCommand } from '../command.ts'
@@ -18,13 +18,13 @@ export default defineCommand({
     const { model } = await openModel(path)
     const card = model.metadata.has(cardKey) ? readCard(model.metadata, path) : undefined
     const groups = findGroups(model)
-    const cost = costOf(model, context)
+    const cost = costOf(model, path, context)
     const inputs = model.graph.inputs.filter((v) => !v.initializer).map(portOf)
     const outputs = model.graph.outputs.map(portOf)
     const json = { params: cost.params, macs: cost.macs, opset: opsetOf(model), inputs, outputs, groups: groups.map(groupJson), ...(card && { card }) }
     const prunable = groups.filter((g) => g.prunable).length
     const lines = [
-      `${path}: ${cost.params === null ? '?' : amount(cost.params)} parameters, ${cost.macs === null ? '?' : amount(cost.macs)} MACs, opset ${json.opset}`,
+      `${path}: ${amount(cost.params)} parameters, ${cost.macs === null ? '?' : amount(cost.macs)} MACs, opset ${json.opset}`,
       ...(card ? [`detector: ${card.architecture}, ${card.input.width}x${card.input.height}, classes ${card.classes.join(', ')}`] : []),
       ...inputs.map((p) => `input  ${portText(p)}`),
       ...outputs.map((p) => `output ${portText(p)}`),
@@ -36,15 +36,15 @@ export default defineCommand({
   },
 })
 
-/** Null, with a note, where the model's sizes do not tell. */
-function costOf(model: Model, context: Context): { params: number | null; macs: number | null } {
+/** MACs are null, with a note, where the model's shapes do not tell. */
+function costOf(model: Model, path: string, context: Context): { params: number; macs: number | null } {
   try {
     const { params, macs } = modelCost(model)
     return { params, macs }
   } catch (error) {
     if (!(error instanceof UserError)) throw error
-    context.note(error.message)
-    return { params: null, macs: null }
+    context.note(`${path}: ${error.message}`)
+    return { params: modelParams(model), macs: null }
   }
 }
 

@@ -2,19 +2,17 @@
 import { basename, extname, join, resolve } from 'node:path'
 import { decodeImage, drawDetections, imageSize, nodeCodec } from '../../data/image-node.ts'
 import { imageReader } from '../../data/codec.ts'
-import type { Dataset, Detections, GroundTruth, Sample } from '../../detection/annotation.ts'
+import type { Dataset, Detections, GroundTruth, Sample, SkippedImage } from '../../detection/annotation.ts'
 import { nodeRuntime } from '../../runtime/node.ts'
-import { nodeStore } from '../../storage/node.ts'
+import { assertWritable, nodeStore } from '../../storage/node.ts'
 import { UserError } from '../../tensor/error.ts'
 import { detectAll } from '../../train/evaluate.ts'
 import { defineCommand } from '../command.ts'
 import { number, required } from '../fields.ts'
-import { tellSkipped } from '../measures.ts'
+import { allSkipped, skippedJson, tellSkipped } from '../measures.ts'
 import { openDetector } from '../open-model.ts'
 import { sessionOptions } from '../session.ts'
 import { table } from '../table.ts'
-
-type Skipped = readonly { readonly path: string; readonly reason: string }[]
 
 export default defineCommand({
   arguments: [['<model>', 'ONNX detector with a detector card'], ['<images...>', 'image files']],
@@ -28,12 +26,13 @@ export default defineCommand({
   async run(options, [path = '', ...files], context) {
     const { detector } = await openDetector(path)
     const targets = targetsOf(files, options.out)
-    const { dataset, skipped } = await measureAll(files)
+    await assertWritable(options.out)
+    const dataset = await measureAll(files)
     const store = nodeStore()
     const source = { dataset, readImage: imageReader(store, nodeCodec), cropResize: nodeCodec.cropResize }
-    const result = await detectAll(detector, source, { runtime: nodeRuntime, session: sessionOptions(options), batch: options.batch, listener: context.listener })
-    const allSkipped = [...skipped, ...result.skipped]
-    tellSkipped(allSkipped, context)
+    const result = await detectAll(detector, source, { runtime: nodeRuntime, session: sessionOptions(options, path), batch: options.batch, listener: context.listener })
+    const skipped = allSkipped(dataset.skipped, result.skipped)
+    tellSkipped(skipped, context)
     const { classes } = detector.card
     const images = []
     for (const { sample, detections } of result.found) {
@@ -43,7 +42,7 @@ export default defineCommand({
       images.push({ file: sample.path, drawn: target, detections: listOf(detections, classes) })
     }
     const rows = images.flatMap((image) => image.detections.filter((d) => d.score >= options.threshold).map((d) => [image.file, d.label, d.score.toFixed(3), d.box.map((v) => v.toFixed(1)).join(' ')]))
-    context.result({ images, skipped: allSkipped.length, skippedFiles: allSkipped }, `${table(['image', 'class', 'score', 'box'], rows, true)}\n\n${images.length} images drawn in ${options.out}`)
+    context.result({ images, ...skippedJson(skipped) }, `${table(['image', 'class', 'score', 'box'], rows, true)}\n\n${images.length} images drawn in ${options.out}`)
   },
 })
 
@@ -66,10 +65,10 @@ function targetsOf(files: readonly string[], out: string): Map<string, string> {
 }
 
 /** The images as an unlabelled data set; files that are no images are left out and named. */
-async function measureAll(files: readonly string[]): Promise<{ dataset: Dataset; skipped: Skipped }> {
+async function measureAll(files: readonly string[]): Promise<Dataset> {
   const store = nodeStore()
   const samples: Sample[] = []
-  const skipped: { path: string; reason: string }[] = []
+  const skipped: SkippedImage[] = []
   for (const path of new Set(files)) {
     try {
       const { width, height } = await imageSize(await store.read(path))
@@ -80,7 +79,7 @@ async function measureAll(files: readonly string[]): Promise<{ dataset: Dataset;
     }
   }
   if (samples.length === 0) throw new UserError(`none of the ${skipped.length} images can be read; the first: ${skipped[0]!.reason}`)
-  return { dataset: { format: 'yolo', split: 'images', classes: [], samples, problems: [] }, skipped }
+  return { format: 'yolo', split: 'images', classes: [], samples, problems: [], skipped }
 }
 
 const nothing: GroundTruth = { boxes: new Float32Array(0), labels: new Int32Array(0), crowd: new Uint8Array(0), difficult: new Uint8Array(0), areas: new Float32Array(0) }

@@ -6,20 +6,23 @@ import { saveModel } from '../../onnx/save.ts'
 import { modelCost, type ModelCost } from '../../passes/cost.ts'
 import { criterionNamed, methodNames } from '../../pruning/criteria/registry.ts'
 import { solveBudget } from '../../pruning/budget.ts'
+import { lcpDefaults } from '../../pruning/lcp/options.ts'
+import { stageEndsOf } from '../../pruning/lcp/run.ts'
 import { parsePlan, type PrunePlan } from '../../pruning/plan.ts'
 import { chooseGroups, type PruneOptions, select } from '../../pruning/prune.ts'
 import { applyPlan } from '../../pruning/surgery.ts'
 import { nodeRuntime } from '../../runtime/node.ts'
 import { nodeStore } from '../../storage/node.ts'
 import { UserError } from '../../tensor/error.ts'
+import { assertTrainable } from '../../train/train.ts'
 import { certificateOf } from '../certificate.ts'
 import { defineCommand } from '../command.ts'
 import type { CommonOptions } from '../command.ts'
 import type { Context } from '../context.ts'
 import { choice, flag, type OptionsOf, text } from '../fields.ts'
-import { costTable } from '../measures.ts'
+import { allSkipped, costTable, skippedJson, tellSkipped } from '../measures.ts'
 import { fileIdentity, openDetector, openModel } from '../open-model.ts'
-import { dataFields, openData, openTrainingData, splitField } from '../open-source.ts'
+import { dataFields, openData, openTrainingData, skippedOf, splitField } from '../open-source.ts'
 import { budgetFields, budgetOf, finetuneFields, finetuneOf, lcpFields, lcpOf } from '../prune-options.ts'
 import { runPruning, widthsOf, widthsTable } from '../prune-run.ts'
 import { both, openRunFolder, versionsOf } from '../run-folder.ts'
@@ -35,7 +38,7 @@ const fields = {
   method: choice(methodNames, 'how channels are chosen', 'lcp'),
   ...budgetFields,
   plan: text('FILE', 'replay the surgery of a plan on the model it was made for; needs no data'),
-  dryRun: flag('choose channels and write RUN/plan.json only'),
+  dryRun: flag('choose channels and write RUN/plan.json with the record and the log, but no model'),
   ...finetuneFields,
   ...augmentField,
   ...lcpFields,
@@ -60,46 +63,56 @@ export default defineCommand({
   },
 })
 
+/** What prune writes beside the record and the log. */
+const files = ['pruned.onnx', 'plan.json']
+
 async function chooseAndPrune(path: string, options: Options & { readonly data: string }, context: Context): Promise<void> {
   const budget = budgetOf(options)
-  const lcp = lcpOf(options)
   const criterion = criterionNamed(options.method)
-  const run = await openRunFolder(options.out, { force: options.force, command: `prune ${path} ${JSON.stringify(options)}` })
+  const lcp = criterion.needs === 'gradients' ? lcpOf(options) : lcpDefaults
+  const finetune = finetuneOf(options)
+  const run = await openRunFolder(options.out, { force: options.force, files, command: `prune ${path} ${JSON.stringify(options)}` })
   const { detector } = await openDetector(path)
-  // An impossible budget is told before anything takes time.
+  // What cannot be done is told before anything takes time.
+  const before = costOf(detector.model, path)
+  const tunes = !options.dryRun && (finetune.epochs > 0 || finetune.totalPasses !== undefined)
+  if (criterion.needs === 'gradients' || tunes) assertTrainable(detector, criterion.needs === 'gradients' ? lcp.batch : finetune.batch)
   const { round, removeParams, removeMacs } = budget
   solveBudget({ model: detector.model, groups: chooseGroups(detector, budget.groups), round, removeParams, removeMacs })
+  if (criterion.needs === 'gradients') stageEndsOf(detector, lcp, path)
   const data = await openData(options, context, run.log)
   const sources = await openTrainingData(data, { ...options, classes: detector.card.classes }, context)
+  const images = sources.train.dataset.samples.length
+  if (tunes && images < finetune.batch) throw new UserError(`split "${sources.train.dataset.split}" has ${images} images, less than a batch of ${finetune.batch} of the training after the cut; choose a smaller --finetune-batch`)
   const pruning: PruneOptions = {
     runtime: nodeRuntime,
-    session: sessionOptions(options),
+    session: sessionOptions(options, path),
     criterion,
     budget,
     lcp,
-    finetune: finetuneOf(options),
+    finetune,
     augment: augmentOf(options),
     seed: options.seed,
-    listener: options.dryRun ? context.listener : both(context.listener, run.listener),
+    listener: both(context.listener, run.listener),
   }
   const identity = await fileIdentity(path)
-  if (options.dryRun) {
-    const start = performance.now()
-    const selected = await select(detector, sources.train, pruning)
-    const plan: PrunePlan = { ...selected.plan, model: identity }
-    const widths = widthsOf(detector.model, plan)
-    const [before, after] = [costOf(detector.model), costOf(selected.detector.model)]
-    const file = join(options.out, 'plan.json')
-    await nodeStore().writeAtomic(file, planText(plan))
-    const json = { before, after, widths, passes: selected.passes, seconds: (performance.now() - start) / 1000, plan: file }
-    return context.result(json, `${widthsTable(widths)}\n\n${costLine(before, after)}\nplan written to ${file}`)
-  }
+  const origin = { model: path, method: options.method, arch: detector.card.architecture, data: options.data, split: sources.test.dataset.split, seed: options.seed, options, versions: versionsOf(nodeRuntime) }
   await run.during(async () => {
-    const { result, plan, json, details } = await runPruning({ detector, file: path, identity, sources, pruning, context })
-    const record = { ...json, ...details, model: path, method: options.method, arch: detector.card.architecture, data: options.data, split: sources.test.dataset.split, seed: options.seed, options, versions: versionsOf(nodeRuntime) }
-    await run.finish({ 'pruned.onnx': (target) => saveModel(nodeStore(), target, result.detector.model), 'plan.json': planText(plan) }, record)
-    const { before, cut, after } = result
-    context.result(json, `${costTable({ before, cut, after })}\n\n${options.method}, ${result.passes.total} passes over images, measured on split "${sources.test.dataset.split}"; written to ${run.path}`)
+    if (options.dryRun) {
+      const start = performance.now()
+      const selected = await select(detector, sources.train, pruning)
+      const plan: PrunePlan = { ...selected.plan, model: identity }
+      const skipped = allSkipped(...skippedOf(sources), selected.skipped)
+      tellSkipped(skipped, context, run.log)
+      const after = costOf(selected.detector.model, path)
+      const json = { before, after, widths: widthsOf(detector.model, plan), passes: selected.passes, seconds: (performance.now() - start) / 1000, plan: join(run.path, 'plan.json'), ...skippedJson(skipped) }
+      await run.finish({ 'plan.json': planText(plan) }, { ...json, stages: selected.stages, ...origin })
+      return context.result(json, `${widthsTable(json.widths)}\n\n${costLine(before, after)}\nplan written to ${json.plan}`)
+    }
+    const { result, plan, json, details } = await runPruning({ detector, file: path, identity, sources, pruning, context, log: run.log })
+    await run.finish({ 'pruned.onnx': (target) => saveModel(nodeStore(), target, result.detector.model), 'plan.json': planText(plan) }, { ...json, ...details, ...origin })
+    const { cut, after } = result
+    context.result(json, `${costTable({ before: result.before, cut, after })}\n\n${options.method}, ${result.passes.total} passes over images, measured on split "${origin.split}"; written to ${run.path}`)
   })
 }
 
@@ -107,14 +120,14 @@ async function replay(path: string, planFile: string, options: Options, context:
   const extra = (['removeParams', 'removeMacs'] as const).find((key) => options[key] !== undefined)
   if (extra !== undefined) throw new UserError('--plan replays a cut as it is; give either --plan or a budget')
   const start = performance.now()
-  const run = await openRunFolder(options.out, { force: options.force, command: `prune ${path} --plan ${planFile}` })
+  const run = await openRunFolder(options.out, { force: options.force, files, command: `prune ${path} --plan ${planFile}` })
   const plan = parsePlan(await nodeStore().readText(planFile), planFile)
   const { model } = await openModel(path)
   const identity = await fileIdentity(path)
   if (plan.model?.sha256 !== undefined && plan.model.sha256 !== identity.sha256) context.note(`${planFile}: was made for another file (${plan.model.file}); it is applied since its names and shapes fit`)
   const pruned = applyPlan(model, plan, planFile)
-  const certificate = await certificateOf({ original: model, file: path, pruned, plan, seed: options.seed, session: sessionOptions(options) })
-  const [before, after] = [costOf(model), costOf(pruned)]
+  const certificate = await certificateOf({ original: model, file: path, pruned, plan, seed: options.seed, session: sessionOptions(options, path) })
+  const [before, after] = [costOf(model, path), costOf(pruned, path)]
   const json = { before, after, widths: widthsOf(model, plan), certificate, seconds: (performance.now() - start) / 1000 }
   const record = { ...json, model: path, plan: planFile, method: plan.method, arch: architectureOf(model), data: null, seed: plan.seed ?? options.seed, options, versions: versionsOf(nodeRuntime) }
   await run.during(() => run.finish({ 'pruned.onnx': (target) => saveModel(nodeStore(), target, pruned), 'plan.json': planText(plan) }, record))
@@ -123,9 +136,13 @@ async function replay(path: string, planFile: string, options: Options, context:
 
 type Cost = Pick<ModelCost, 'params' | 'macs'>
 
-function costOf(model: Model): Cost {
-  const { params, macs } = modelCost(model)
-  return { params, macs }
+function costOf(model: Model, path: string): Cost {
+  try {
+    const { params, macs } = modelCost(model)
+    return { params, macs }
+  } catch (error) {
+    throw error instanceof UserError ? new UserError(`${path}: ${error.message}`, { cause: error }) : error
+  }
 }
 
 function costLine(before: Cost, after: Cost): string {

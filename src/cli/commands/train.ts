@@ -30,7 +30,7 @@ export default defineCommand({
   ],
   details: 'Trains on split "train", keeps the epoch that is best on "val", measures it on --split; writes RUN/model.onnx.',
   async run(options, _args, context) {
-    const run = await openRunFolder(options.out, { force: options.force, command: `train ${JSON.stringify(options)}` })
+    const run = await openRunFolder(options.out, { force: options.force, files: ['model.onnx'], command: `train ${JSON.stringify(options)}` })
     const data = await openData(options, context, run.log)
     const sources = await openTrainingData(data, options, context)
     const fresh = buildDetector(options.arch, { classes: sources.train.dataset.classes, seed: options.seed, size: options.size })

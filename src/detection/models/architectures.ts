@@ -78,10 +78,11 @@ function smallTrunk(m: Maker, image: Value): SsdTrunk {
 }
 
 const architectures: readonly SsdArchitecture[] = [
-  { name: 'ssd300-resnet50', size: 300, trunk: resnet50Trunk },
-  { name: 'ssd300-vgg16', size: 300, trunk: vgg16Trunk },
-  { name: 'ssd300-resnet18', size: 300, trunk: resnet18Trunk },
-  { name: 'ssd-small', size: 160, trunk: smallTrunk },
+  // The public SSD300 benchmarks on ResNets use COCO's box sizes; the paper's VGG detector has VOC's.
+  { name: 'ssd300-resnet50', size: 300, scales: 'coco', trunk: resnet50Trunk },
+  { name: 'ssd300-vgg16', size: 300, scales: 'voc', trunk: vgg16Trunk },
+  { name: 'ssd300-resnet18', size: 300, scales: 'coco', trunk: resnet18Trunk },
+  { name: 'ssd-small', size: 160, scales: 'voc', trunk: smallTrunk },
 ]
 
 export const architectureNames: readonly string[] = architectures.map((a) => a.name)

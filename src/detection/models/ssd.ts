@@ -24,6 +24,8 @@ export interface SsdArchitecture {
   readonly name: string
   /** Input side when none is asked for, pixels. */
   readonly size: number
+  /** Which of the SSD paper's box sizes: VOC's, or COCO's, which start smaller. */
+  readonly scales: 'voc' | 'coco'
   readonly trunk: (m: Maker, image: Value) => SsdTrunk
 }
 
@@ -50,7 +52,7 @@ export function buildSsd(architecture: SsdArchitecture, options: DetectorOptions
   const trunk = architecture.trunk(m, image)
   const smallest = trunk.features.at(-1)!.shape?.slice(2) ?? []
   if (smallest.some((d) => typeof d !== 'number' || d < 1)) throw new UserError(`an input of ${size} pixels is too small for ${architecture.name}: its last feature map would have no cell; ask for a larger --size`)
-  const levels = ssdLevels({ width: size, height: size, featureSizes: trunk.features.map(cells), ratios: trunk.ratios })
+  const levels = ssdLevels({ width: size, height: size, featureSizes: trunk.features.map(cells), ratios: trunk.ratios, scales: architecture.scales })
   const scores: Value[] = []
   const boxes: Value[] = []
   trunk.features.forEach((feature, i) => {

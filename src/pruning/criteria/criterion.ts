@@ -1,7 +1,7 @@
 /** @file What a criterion is: a score for every channel of a group, and the statistics that it needs. */
 import type { Rng } from '../../tensor/rng.ts'
 import { floats } from '../../tensor/tensor.ts'
-import type { ChannelGroup, GroupMember } from '../groups.ts'
+import type { ChannelGroup, GroupMember, WeightUse } from '../groups.ts'
 
 /** What is known about the model when channels are scored. */
 export interface Statistics {
@@ -36,6 +36,11 @@ export function addByUnit(member: GroupMember, channels: number, data: Float32Ar
     }
     out[k] = out[k]! + total
   }
+}
+
+/** The weights' axes behind `uses`, each once: a weight that several nodes share is still one weight. */
+export function weightAxes(uses: readonly WeightUse[]): GroupMember[] {
+  return [...new Set(uses.map((u) => u.member))]
 }
 
 /** The weights of a member that is a weight's axis. */

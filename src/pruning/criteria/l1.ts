@@ -1,5 +1,5 @@
 /** @file L1 norm of filters: Li et al., "Pruning Filters for Efficient ConvNets", ICLR 2017, section 3.1: s_j = sum |F_j|. */
-import { addByUnit, type Criterion, weightsOf } from './criterion.ts'
+import { addByUnit, type Criterion, weightAxes, weightsOf } from './criterion.ts'
 
 /** Sums |w| over the weights that produce a channel (all producers, where a stream has several). */
 export const l1: Criterion = {
@@ -7,7 +7,7 @@ export const l1: Criterion = {
   needs: 'weights',
   score(group) {
     const scores = new Float64Array(group.channels)
-    for (const { member } of group.producers) addByUnit(member, group.channels, weightsOf(member), Math.abs, scores)
+    for (const member of weightAxes(group.producers)) addByUnit(member, group.channels, weightsOf(member), Math.abs, scores)
     return scores
   },
 }

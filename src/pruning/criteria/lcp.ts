@@ -1,5 +1,5 @@
 /** @file LCP's importance (arXiv 1911.02237): S_k = sum over kernel positions and output channels of (dL/dW[:,k])^2. */
-import { addByUnit, type Criterion } from './criterion.ts'
+import { addByUnit, type Criterion, weightAxes } from './criterion.ts'
 
 /** Squares the gradient of L_re + alpha L_a by the consumers' weights, accumulated over the subset first; several consumers add up. */
 export const lcp: Criterion = {
@@ -8,7 +8,7 @@ export const lcp: Criterion = {
   score(group, { gradient }) {
     if (!gradient) throw new Error('lcp scores need gradients')
     const scores = new Float64Array(group.channels)
-    for (const { member } of group.consumers) addByUnit(member, group.channels, gradient(member.value.name), (g) => g * g, scores)
+    for (const member of weightAxes(group.consumers)) addByUnit(member, group.channels, gradient(member.value.name), (g) => g * g, scores)
     return scores
   },
 }

@@ -1,4 +1,5 @@
 /** @file The options of localization-aware channel pruning; the defaults follow the paper where it is known. */
+import { UserError } from '../../tensor/error.ts'
 import { type AuxOptions, lcpAux } from '../../train/aux-task.ts'
 
 export interface LcpOptions {
@@ -9,15 +10,20 @@ export interface LcpOptions {
   readonly reconstruction: boolean
   /** Weight of L_a in stage fine-tuning; undefined: 1 / m. */
   readonly beta: number | undefined
-  /** Weight of L_a in the update of the kept weights; undefined: 1 / m. */
+  /** Weight of L_a in the update of the kept weights; undefined: 1 / m, and 1 after the last stage end, where L_c + L_r has no m to undo. */
   readonly gamma: number | undefined
   /** One accumulation and the best K, or rounds of `block` channels with an update after each (DCP: block 1). */
   readonly select: 'one-shot' | 'greedy'
   readonly block: number
   /** Greedy: stop early where |L_prev - L_now| / L_0 falls to this or below; undefined: never. */
   readonly epsilon: number | undefined
-  /** Score and update layer by layer, or all layers of a stage at once. */
-  readonly sweep: 'layer' | 'stage'
+  /**
+   * Score and update layer by layer, or all layers of a stage at once. Undefined: by stage for one-shot scores at trained weights; by layer where
+   * weights start from zero, for a zeroed layer hides those below it from L_a and feeds constants to those above.
+   */
+  readonly sweep: 'layer' | 'stage' | undefined
+  /** Names of the values at the stage ends, input to output; undefined: those of the detector's card. */
+  readonly stageEnds: readonly string[] | undefined
   /** Weights of the layers when scores are taken (one-shot): the trained ones, or zero. Greedy always starts from zero. */
   readonly start: 'trained' | 'zero'
   /** Images whose gradients score the channels. */
@@ -42,7 +48,8 @@ export const lcpDefaults: LcpOptions = {
   select: 'one-shot',
   block: 8,
   epsilon: undefined,
-  sweep: 'stage',
+  sweep: undefined,
+  stageEnds: undefined,
   start: 'trained',
   images: 96,
   batch: 8,
@@ -51,6 +58,13 @@ export const lcpDefaults: LcpOptions = {
   updateEpochs: 1,
   updateRate: 0.01,
   updateClip: 10,
+}
+
+/** The sweep that the options come to. Throws UserError for a sweep by stage from zero weights. */
+export function sweepOf(options: LcpOptions): 'layer' | 'stage' {
+  const fromZero = options.select === 'greedy' || options.start === 'zero'
+  if (fromZero && options.sweep === 'stage') throw new UserError('greedy selection and scores from zero weights need a sweep by layer: a stage of zeroed layers passes no gradient on; leave --sweep out, or choose layer')
+  return options.sweep ?? (fromZero ? 'layer' : 'stage')
 }
 
 /** 1 / m, or 1 where the box loss is left out. */

@@ -1,9 +1,10 @@
 /** @file LCP, stage by stage, input to output: { fine-tune with L_f; for the layers of the stage: select, cut, update }. */
 import type { Dim } from '../../ir/graph.ts'
-import { valueNamed } from '../../ir/walk.ts'
+import { valuesOf } from '../../ir/walk.ts'
+import { UserError } from '../../tensor/error.ts'
 import { type AuxTask, createAuxTask } from '../../train/aux-task.ts'
 import { type Detector, withWeights } from '../../train/detector.ts'
-import type { Criterion } from '../criteria/criterion.ts'
+import { type Criterion, weightAxes } from '../criteria/criterion.ts'
 import { type ChannelGroup, findGroups, indicesOf } from '../groups.ts'
 import { makePlan, without } from '../plan.ts'
 import { stagesOf } from '../stages.ts'
@@ -12,6 +13,7 @@ import type { Layer } from './joint-loss.ts'
 import { createUpdater } from './scoring.ts'
 import { selectGreedy, selectOneShot } from './select.ts'
 import { tuneStage } from './stage-tuning.ts'
+import { type LcpOptions, sweepOf } from './options.ts'
 import type { Workspace } from './workspace.ts'
 
 /** What happened to one layer: the two gradient norms tell which term chose its channels. */
@@ -50,14 +52,15 @@ export async function runLcp(w: Workspace, criterion: Criterion, groups: readonl
   const stages: StageLog[] = []
   let working = w.baseline
   let round = 0
-  for (const stage of stagesOf(w.baseline.model, w.baseline.card.stageEnds, groups)) {
+  const sweep = sweepOf(w.options)
+  for (const stage of stagesOf(w.baseline.model, stageEndsOf(w.baseline, w.options), groups)) {
     const start = performance.now()
     const aux = stage.end === undefined ? undefined : createAuxTask(w.baseline, stage.end, featureOf(working, stage.end), w.options.batch, w.options.aux, w.seed)
     const log = { layers: [] as LayerLog[], updates: [] as number[], rounds: 0 }
     const tuned = w.options.stageEpochs > 0 ? await tuneStage(w, working, aux, ++round) : { detector: working, losses: {} }
     working = tuned.detector
     const cuts = stage.groups.filter((g) => widths.get(g.id)! < g.channels)
-    for (const set of w.options.sweep === 'stage' ? [cuts] : cuts.map((g) => [g])) {
+    for (const set of sweep === 'stage' ? [cuts] : cuts.map((g) => [g])) {
       if (set.length === 0) continue
       const result = await pruneSet(w, criterion, working, set.map((g) => g.id), groups, widths, kept, aux, ++round)
       working = result.working
@@ -76,6 +79,7 @@ async function pruneSet(
   kept: Map<string, readonly number[]>, aux: AuxTask | undefined, round: number,
 ): Promise<{ working: Detector; layers: LayerLog[]; updates: number[]; rounds: number }> {
   const groups = findGroups(working.model).filter((g) => ids.includes(g.id))
+  if (groups.length !== ids.length) throw new Error(`of the groups ${ids.join(', ')} the cut model still has ${groups.map((g) => g.id).join(', ')}`)
   const question = { criterion, groups, layers: layersOf(groups, originals, kept), widths }
   const selection = w.options.select === 'greedy' ? await selectGreedy(w, working, question, aux, round) : await selectOneShot(w, working, question, aux)
   const plan = makePlan(groups, selection.kept, { method: criterion.name })
@@ -92,7 +96,7 @@ async function pruneSet(
       await updater.release()
     }
   }
-  const layers = groups.flatMap((g) => g.consumers.map(({ member }) => {
+  const layers = groups.flatMap((g) => weightAxes(g.consumers).map((member) => {
     const norms = selection.scores.norms.get(member.value.name)!
     return { weight: member.value.name, group: g.id, before: g.channels, after: selection.kept.get(g.id)!.length, gradientReconstruction: norms.reconstruction, gradientLocalization: norms.localization }
   }))
@@ -129,8 +133,18 @@ function keptOf(name: string, originals: readonly ChannelGroup[], kept: Readonly
   return [...removed].map(([axis, indices]) => ({ axis, indices: without(lengths.get(axis) as number, indices) }))
 }
 
-function featureOf(working: Detector, end: string): [number, number, number] {
-  const [, c, h, w] = valueNamed(working.model.graph, end).shape ?? []
-  if (typeof c !== 'number' || typeof h !== 'number' || typeof w !== 'number') throw new Error(`the shape of stage end "${end}" is not known`)
+/** The stage ends by name, input to output. Throws UserError where there are none, or one is no feature map of known size. */
+export function stageEndsOf(detector: Detector, options: Pick<LcpOptions, 'stageEnds'>, file = 'the model'): readonly string[] {
+  const ends = options.stageEnds ?? detector.card.stageEnds
+  if (ends.length === 0) throw new UserError(`${file}: its detector card names no stage ends for the auxiliary networks; name them with --stages, input to output (inspect lists the values of groups)`)
+  for (const end of ends) featureOf(detector, end, file)
+  return ends
+}
+
+function featureOf(working: Detector, end: string, file = 'the model'): [number, number, number] {
+  const value = [...valuesOf(working.model.graph)].find((v) => v.name === end)
+  if (!value) throw new UserError(`${file}: has no value "${end}" to be a stage end; check --stages, or the detector card`)
+  const [, c, h, w] = value.shape ?? []
+  if (value.shape?.length !== 4 || typeof c !== 'number' || typeof h !== 'number' || typeof w !== 'number') throw new UserError(`${file}: "${end}" is no feature map [N,C,H,W] of known size, so it cannot be a stage end; check --stages, or the detector card`)
   return [c, h, w]
 }

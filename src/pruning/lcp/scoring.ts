@@ -3,16 +3,17 @@ import { buildGradientGraph, buildTrainStep, type GradientGraph } from '../../au
 import type { Objective } from '../../autodiff/grad.ts'
 import type { Value } from '../../ir/graph.ts'
 import type { Builder } from '../../ops/builder.ts'
-import { upgradeOpset } from '../../passes/upgrade-opset.ts'
 import type { Session } from '../../runtime/session.ts'
+import { UserError } from '../../tensor/error.ts'
 import { floats, type Tensor } from '../../tensor/tensor.ts'
 import type { AuxTask } from '../../train/aux-task.ts'
 import type { Detector } from '../../train/detector.ts'
 import { cosineRate } from '../../train/schedule.ts'
 import { createTrainStep, type TrainStep } from '../../train/step.ts'
 import { initializerOf } from '../../train/train.ts'
+import { workingCopy } from '../../train/working-copy.ts'
 import { addJointLoss, type JointLoss, type Layer } from './joint-loss.ts'
-import { perM } from './options.ts'
+import { perM, sweepOf } from './options.ts'
 import { jointFeeds, type Workspace } from './workspace.ts'
 
 /** L_re trains its own layer only: what it would do to earlier layers is their own L_re's business. */
@@ -20,6 +21,11 @@ function objectives(b: Builder, joint: JointLoss, reconstruction: boolean, weigh
   const re = reconstruction ? [...joint.reconstruction].map(([name, loss]) => ({ loss, wrt: [joint.weights.get(name)!] })) : []
   const loss = b.mul(b.add(joint.classification, joint.localization), b.scalar(weightOfAux))
   return { re, a: weightOfAux > 0 ? [{ loss, wrt: [...joint.weights.values()] }] : [] }
+}
+
+/** Name of the input that masks a weight's gradient. */
+function maskInput(weight: string): string {
+  return `mask/${weight}`
 }
 
 function sumOf(b: Builder, values: Iterable<Value>): Value {
@@ -46,7 +52,7 @@ export interface Scorer {
 /** A session that accumulates gradients for `layers` of the working copy. */
 export async function createScorer(w: Workspace, working: Detector, layers: readonly Layer[], aux: AuxTask | undefined): Promise<Scorer> {
   const { batch, alpha, reconstruction } = w.options
-  const model = upgradeOpset(working.model)
+  const model = workingCopy(working.model, batch)
   const graph: GradientGraph = buildGradientGraph((b) => {
     const joint = addJointLoss(b, { working: model, baseline: w.baselineGraph, detector: w.baseline, layers, batch, aux })
     const { re, a } = objectives(b, joint, reconstruction, alpha)
@@ -84,6 +90,10 @@ export async function createScorer(w: Workspace, working: Detector, layers: read
         gradients.set(weight, before ? before.map((v, i) => v + sum[i]!) : sum)
       }
       for (const key of ['reconstruction', 'classification', 'localization'] as const) losses[key] /= count
+      for (const [weight, n] of norms) {
+        if (!Number.isFinite(n.reconstruction + n.localization)) throw new UserError(`the gradient by "${weight}" is not finite, so its channels cannot be ranked; is the detector trained?`)
+        w.listener?.({ type: 'note', text: `gradient norms of ${weight}: L_re ${n.reconstruction.toPrecision(3)}, alpha L_a ${n.localization.toPrecision(3)}` })
+      }
       w.listener?.({ type: 'end', summary: `L_re ${losses.reconstruction.toPrecision(3)}, L_ac ${losses.classification.toFixed(3)}, L_ar ${losses.localization.toFixed(3)}` })
       return { gradients, norms, losses }
     },
@@ -91,34 +101,40 @@ export async function createScorer(w: Workspace, working: Detector, layers: read
   }
 }
 
-/** Called after every step of an update with the tensors in training, to hold what must stay zero at zero. */
-export type AfterStep = (state: ReadonlyMap<string, Tensor>) => void
-
 export interface Updater {
-  /** Trains the layers' weights on L_re + gamma L_a for `epochs`; returns the mean loss of the last one. */
-  run(epochs: number, round: number, afterStep?: AfterStep): Promise<number>
+  /** Trains the layers' weights on L_re + gamma L_a for `epochs`; returns the mean loss of the last one. `masks`: 0/1 factors on the gradients, by weight. */
+  run(epochs: number, round: number, masks?: ReadonlyMap<string, Tensor>): Promise<number>
   readonly step: TrainStep
   release(): Promise<void>
 }
 
+export interface UpdateOptions {
+  /** Starting weights; default: the working copy's. */
+  readonly initial?: (name: string) => Tensor
+  /** Dims of the gradient masks that each run is given, by weight; default: none are used. */
+  readonly masks?: ReadonlyMap<string, readonly number[]>
+}
+
 /** A session that updates the weights of `layers`, BN frozen. */
-export async function createUpdater(w: Workspace, working: Detector, layers: readonly Layer[], aux: AuxTask | undefined, initial: (name: string) => Tensor = initializerOf(working.model)): Promise<Updater> {
-  const { batch, reconstruction, sweep, select } = w.options
-  const gamma = w.options.gamma ?? perM(w.options.aux)
-  const model = upgradeOpset(working.model)
+export async function createUpdater(w: Workspace, working: Detector, layers: readonly Layer[], aux: AuxTask | undefined, { initial = initializerOf(working.model), masks }: UpdateOptions = {}): Promise<Updater> {
+  const { batch, reconstruction } = w.options
+  const gamma = w.options.gamma ?? (aux ? perM(w.options.aux) : 1)
+  const model = workingCopy(working.model, batch)
   const graph = buildTrainStep((b) => {
     const joint = addJointLoss(b, { working: model, baseline: w.baselineGraph, detector: w.baseline, layers, batch, aux })
     const { re, a } = objectives(b, joint, reconstruction, gamma)
     const loss = sumOf(b, [...re, ...a].map((o) => o.loss))
-    return { objectives: [...re, ...a], metrics: { loss } }
+    const factors = [...(masks ?? [])].map(([weight, dims]) => [joint.weights.get(weight)!, b.input(maskInput(weight), 'float32', dims)] as const)
+    return { objectives: [...re, ...a], metrics: { loss }, masks: new Map(factors) }
   }, { type: 'sgd', momentum: 0.9, clipNorm: w.options.updateClip })
   const step = await createTrainStep(w.runtime, graph, initial, w.session)
   const feeds = jointFeeds(w, aux)
   // A stage is updated on the training images; a single layer, or a round of greedy selection, on the images that score it.
-  const loader = sweep === 'stage' && select === 'one-shot' ? w.training : w.selection
+  const loader = sweepOf(w.options) === 'stage' ? w.training : w.selection
   return {
     step,
-    async run(epochs, round, afterStep) {
+    async run(epochs, round, given) {
+      const factors = Object.fromEntries([...(given ?? [])].map(([weight, mask]) => [maskInput(weight), mask]))
       const steps = epochs * loader.batches
       let mean = 0
       let done = 0
@@ -127,8 +143,7 @@ export async function createUpdater(w: Workspace, working: Detector, layers: rea
         let sum = 0
         let count = 0
         for await (const data of loader.epoch(1000 * round + 500 + epoch)) {
-          const metrics = await step.run(feeds(data, `${w.seed}/${round}/update/${epoch}`), cosineRate(done, { rate: w.options.updateRate, steps, warmup: 0 }))
-          afterStep?.(step.state())
+          const metrics = await step.run({ ...factors, ...feeds(data, `${w.seed}/${round}/update/${epoch}`) }, cosineRate(done, { rate: w.options.updateRate, steps, warmup: 0 }))
           sum += metrics.loss!
           done += 1
           count += 1

@@ -1,11 +1,12 @@
 /** @file Selection of the channels to keep: one-shot, or greedy in rounds (DCP's way). */
-import { floats, type Tensor, zeros } from '../../tensor/tensor.ts'
+import { UserError } from '../../tensor/error.ts'
 import { createRng } from '../../tensor/rng.ts'
+import { f32, floats, type Tensor } from '../../tensor/tensor.ts'
 import type { AuxTask } from '../../train/aux-task.ts'
 import { type Detector, withWeights } from '../../train/detector.ts'
 import { initializerOf } from '../../train/train.ts'
 import { bestUnits } from '../budget.ts'
-import type { Criterion } from '../criteria/criterion.ts'
+import { type Criterion, weightAxes } from '../criteria/criterion.ts'
 import { type ChannelGroup, type GroupMember, indicesOf } from '../groups.ts'
 import type { Layer } from './joint-loss.ts'
 import { createScorer, createUpdater, type Scores } from './scoring.ts'
@@ -35,7 +36,8 @@ export async function selectOneShot(w: Workspace, working: Detector, question: Q
   const scorer = await createScorer(w, working, question.layers, aux)
   try {
     const trained = initializerOf(working.model)
-    const scores = await scorer.accumulate(w.options.start === 'trained' ? trained : (name) => zeros('float32', trained(name).dims))
+    const zeroed = w.options.start === 'zero' ? zeroedWeights(question, trained) : undefined
+    const scores = await scorer.accumulate((name) => zeroed?.get(name) ?? trained(name))
     const kept = new Map(question.groups.map((g) => [g.id, bestUnits(scoresOf(w, question.criterion, g, scores), question.widths.get(g.id)!)]))
     return { kept, scores, rounds: 1, working }
   } finally {
@@ -45,53 +47,74 @@ export async function selectOneShot(w: Workspace, working: Detector, question: Q
 
 /**
  * DCP's greedy selection, `block` channels a round and group: from zero weights; accumulate, add the best channels not yet chosen with their trained
- * weights, one pass of SGD on the chosen ones; until every group has its width or the loss settles (epsilon).
+ * weights, one pass of SGD on the chosen ones; until every group has its width, or the joint loss settles: |L_prev - L_now| / L_0 <= epsilon,
+ * L_0 being the loss with no channel chosen.
  */
 export async function selectGreedy(w: Workspace, working: Detector, question: Question, aux: AuxTask | undefined, round: number): Promise<Selection> {
-  const { block, epsilon } = w.options
+  const { block, epsilon, alpha } = w.options
   const trained = initializerOf(working.model)
-  const empty = new Map(question.layers.map((l) => [l.weight, zeros('float32', trained(l.weight).dims)]))
+  const zeroed = zeroedWeights(question, trained)
+  const masks = gradientMasks(question)
   const scorer = await createScorer(w, working, question.layers, aux)
-  const updater = await createUpdater(w, working, question.layers, aux, (name) => empty.get(name)!)
+  const updater = await createUpdater(w, working, question.layers, aux, { initial: (name) => zeroed.get(name)!, masks: new Map([...masks].map(([weight, t]) => [weight, t.dims])) })
   const chosen = new Map(question.groups.map((g) => [g.id, new Set<number>()]))
   const open = (g: ChannelGroup): number => question.widths.get(g.id)! - chosen.get(g.id)!.size
-  const mask = (state: ReadonlyMap<string, Tensor>): void => {
-    for (const g of question.groups) {
-      const left = unitsWithout(g, chosen.get(g.id)!)
-      for (const { member } of g.consumers) for (const [name, t] of state) if (name === member.value.name || name.startsWith(`${member.value.name}/`)) copySlices(member, left, undefined, floats(t))
-    }
-  }
   try {
     let first: Scores | undefined
     const losses: number[] = []
-    let rounds = 0
     while (question.groups.some((g) => open(g) > 0)) {
-      const current = updater.step.state()
+      const current = updater.step.weights()
       const scores = await scorer.accumulate((name) => current.get(name)!)
       first ??= scores
+      losses.push(scores.losses.reconstruction + alpha * (scores.losses.classification + scores.losses.localization))
+      if (epsilon !== undefined && losses.length > 2 && Math.abs(losses.at(-2)! - losses.at(-1)!) / losses[0]! <= epsilon) break
       for (const g of question.groups) {
         const done = chosen.get(g.id)!
         const values = scoresOf(w, question.criterion, g, scores)
         for (const unit of done) values[unit] = -Infinity
         const added = bestUnits(values, Math.min(block, open(g)))
-        for (const { member } of g.consumers) copySlices(member, added, floats(trained(member.value.name)), floats(current.get(member.value.name)!))
+        for (const member of weightAxes(g.consumers)) {
+          const name = member.value.name
+          copySlices(member, added, floats(trained(name)), floats(current.get(name)!))
+          const mask = floats(masks.get(name)!)
+          for (const index of indicesOf(member, added)) mask[index] = 1
+        }
         for (const unit of added) done.add(unit)
       }
-      losses.push(await updater.run(1, 1000 * round + rounds, mask))
-      rounds += 1
-      if (epsilon !== undefined && losses.length > 1 && Math.abs(losses.at(-2)! - losses.at(-1)!) / losses[0]! <= epsilon) break
+      await updater.run(1, 1000 * round + losses.length, masks)
     }
-    const weights = new Map([...updater.step.weights()])
     return {
-      kept: new Map([...chosen].map(([id, units]) => [id, [...units].sort((a, b) => a - b)])),
+      kept: new Map([...chosen].map(([id, units]) => [id, [...units].sort((x, y) => x - y)])),
       scores: first!,
-      rounds,
-      working: { ...working, model: withWeights(working.model, weights) },
+      rounds: losses.length,
+      working: { ...working, model: withWeights(working.model, updater.step.weights()) },
     }
   } finally {
     await scorer.release()
     await updater.release()
   }
+}
+
+/** The layers' weights with the slices of the groups in question at zero; what belongs to other groups stays. */
+function zeroedWeights(question: Question, trained: (name: string) => Tensor): Map<string, Tensor> {
+  const out = new Map(question.layers.map((l) => [l.weight, { ...trained(l.weight), data: floats(trained(l.weight)).slice() }]))
+  for (const g of question.groups) for (const member of weightAxes(g.consumers)) copySlices(member, allUnits(g), undefined, out.get(member.value.name)!.data)
+  return out
+}
+
+/** 0/1 factors along each weight's consuming axis: 0 for all channels of the groups in question, until they are chosen. */
+function gradientMasks(question: Question): Map<string, Tensor> {
+  const masks = new Map<string, Tensor>()
+  for (const g of question.groups) {
+    for (const member of weightAxes(g.consumers)) {
+      const dims = member.value.initializer!.dims
+      const shape = dims.map((d, axis) => (axis === member.axis ? d : 1))
+      const mask = masks.get(member.value.name) ?? f32(new Float32Array(dims[member.axis]!).fill(1), shape)
+      for (const index of indicesOf(member, allUnits(g))) floats(mask)[index] = 0
+      masks.set(member.value.name, mask)
+    }
+  }
+  return masks
 }
 
 function scoresOf(w: Workspace, criterion: Criterion, group: ChannelGroup, scores: Scores): Float64Array {
@@ -100,11 +123,13 @@ function scoresOf(w: Workspace, criterion: Criterion, group: ChannelGroup, score
     if (!g) throw new Error(`no gradient was accumulated for "${weight}"`)
     return g
   }
-  return criterion.score(group, { rng: createRng(`${w.seed}/${criterion.name}`), gradient })
+  const values = criterion.score(group, { rng: createRng(`${w.seed}/${criterion.name}`), gradient })
+  if (values.every((v) => v === 0)) throw new UserError(`all channels of group "${group.id}" score 0: no loss depends on their consumers, so they cannot be ranked; choose another method, or more images`)
+  return values
 }
 
-function unitsWithout(group: ChannelGroup, gone: ReadonlySet<number>): number[] {
-  return Array.from({ length: group.channels }, (_, k) => k).filter((k) => !gone.has(k))
+function allUnits(group: ChannelGroup): number[] {
+  return Array.from({ length: group.channels }, (_, k) => k)
 }
 
 /** Copies the slices of `units` along a member's axis from `from`, or zeroes them. */

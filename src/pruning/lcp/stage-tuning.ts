@@ -2,13 +2,13 @@
 import { trainableWeights } from '../../autodiff/import-graph.ts'
 import { buildTrainStep, type StepGraph } from '../../autodiff/train-graph.ts'
 import { valueNamed } from '../../ir/walk.ts'
-import { upgradeOpset } from '../../passes/upgrade-opset.ts'
 import type { AuxTask } from '../../train/aux-task.ts'
 import { type Detector, withWeights } from '../../train/detector.ts'
 import { addMultibox, importDetector, multiboxFeeds } from '../../train/multibox.ts'
 import { cosineRate } from '../../train/schedule.ts'
 import { createTrainStep } from '../../train/step.ts'
 import { initializerOf, statisticsMomentum } from '../../train/train.ts'
+import { workingCopy } from '../../train/working-copy.ts'
 import { perM } from './options.ts'
 import type { Workspace } from './workspace.ts'
 
@@ -20,7 +20,7 @@ export interface StageTuning {
 
 function stageGraph(w: Workspace, working: Detector, aux: AuxTask | undefined): StepGraph {
   const { batch } = w.options
-  const model = upgradeOpset(working.model)
+  const model = workingCopy(working.model, batch)
   const weights = trainableWeights(model.graph)
   return buildTrainStep((b) => {
     const wanted = [...model.graph.outputs, ...(aux ? [valueNamed(model.graph, aux.stageEnd)] : [])]

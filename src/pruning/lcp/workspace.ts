@@ -1,6 +1,7 @@
 /** @file What the parts of LCP share while a detector is pruned: runtime, images, the baseline, the working copy, counts. */
 import type { AugmentOptions } from '../../data/augment.ts'
 import type { Batch, Loader } from '../../data/loader.ts'
+import type { Sample } from '../../detection/annotation.ts'
 import type { Model } from '../../ir/graph.ts'
 import type { Runtime, SessionOptions, Tensors } from '../../runtime/session.ts'
 import type { AuxTask } from '../../train/aux-task.ts'
@@ -43,7 +44,9 @@ export function jointFeeds(w: Workspace, aux: AuxTask | undefined): (data: Batch
 
 /** Loaders of a run: the selection images are drawn from those with objects. */
 export function createLoaders(baseline: Detector, train: ImageSource, options: LcpOptions, augment: AugmentOptions, seed: number): { selection: Loader; training: Loader } {
-  const withObjects = train.dataset.samples.filter((s) => s.truth.labels.length > 0)
+  // Objects that the matcher passes over give no positives: an image with no other is left out.
+  const matched = ({ truth }: Sample): boolean => truth.labels.some((_, i) => !truth.crowd[i] && !truth.difficult[i])
+  const withObjects = train.dataset.samples.filter(matched)
   if (withObjects.length < options.batch) {
     throw new UserError(`split "${train.dataset.split}" has ${withObjects.length} images with objects, a batch needs ${options.batch}; give more labelled images or a smaller --batch`)
   }

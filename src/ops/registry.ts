@@ -30,3 +30,8 @@ for (const family of [elementwise, activations, logic, conv, pool, norm, linalg,
 export function lookup(type: string, domain = ''): OpDef | undefined {
   return domain === '' || domain === 'ai.onnx' ? entries.get(type) : undefined
 }
+
+/** All entries, in no order that means anything. */
+export function allOps(): readonly OpDef[] {
+  return [...entries.values()]
+}

@@ -18,7 +18,7 @@ export const budgetFields = {
 
 export const finetuneFields = {
   finetuneEpochs: number('N', 'epochs of training after the cut', 8, countOrNone),
-  finetuneLr: number('RATE', 'its peak learning rate', 0.005, { above: 0 }),
+  finetuneLr: number('RATE', 'its peak learning rate', 0.02, { above: 0 }),
   finetuneBatch: optionalNumber('N', 'its images a step (default: --batch)', count),
   finetuneWarmup: number('N', 'its steps of linear warm-up', 20, countOrNone),
   totalPasses: optionalNumber('N', 'forward-backward passes over images in all, those of pruning included; decides the epochs in place of --finetune-epochs', count),

@@ -21,7 +21,7 @@ function options(method: string, lcp: Partial<LcpOptions> = {}, more: Partial<Pr
     session: { threads: 1 },
     criterion: criterionNamed(method),
     budget: { removeParams: 0.4, round: 4, groups: 'inner' },
-    lcp: { ...lcpDefaults, aux: { ...lcpDefaults.aux, boxes: 8 }, batch: 4, images: 8, ...lcp },
+    lcp: { ...lcpDefaults, aux: { ...lcpDefaults.aux, boxes: 8 }, batch: 4, images: 8, stageEpochs: 1, ...lcp },
     finetune: { epochs: 0, batch: 4, rate: 0.005, warmup: 2 },
     augment: augmentPresets.light,
     seed: 5,

@@ -22,6 +22,8 @@ interface Run extends Numbers {
   cut?: Numbers
   after?: Numbers
   bestEpoch: number
+  epochs: { AP?: number }[]
+  options: { finetuneLr: number; stageEpochs: number; stageLr: number }
   certificate?: { maxRelError: number }
 }
 
@@ -64,11 +66,22 @@ function pruningTable(runs: readonly Run[]): string[] {
   return [row(header), row(header.map(() => '---')), ...lines]
 }
 
+/** Runs that options were chosen by: on the validation split. */
+function optionsTable(runs: readonly Run[]): string[] {
+  const best = (r: Run): number => Math.max(...r.epochs.map((e) => e.AP ?? -1))
+  const rows = [...runs].sort((a, b) => best(a) - best(b)).map((r) => row([String(r.options.finetuneLr), String(r.options.stageEpochs), String(r.options.stageLr), best(r).toFixed(3)]))
+  return [row(['fine-tuning rate', 'stage epochs', 'stage rate', 'best val AP']), row(['---', '---', '---', '---']), ...rows]
+}
+
 for (const folder of readdirSync(root, { withFileTypes: true }).filter((e) => e.isDirectory()).map((e) => e.name).sort()) {
   const runs = [...runsOf(folder).values()]
   const training = runs.filter((r) => r.method === 'train')
   const pruning = runs.filter((r) => r.method !== 'train')
   console.log(`## ${folder}\n`)
+  if (folder.endsWith('-options')) {
+    console.log([...optionsTable(pruning), ''].join('\n'))
+    continue
+  }
   if (training.length) console.log([...trainingTable(training), ''].join('\n'))
   if (pruning.length) console.log([...pruningTable(pruning), ''].join('\n'))
 }

@@ -122,8 +122,8 @@ describe('prune', () => {
   it('chooses by lcp', async () => {
     const out = join(folder, 'lcp')
     const json = await cliJson('prune', model, ...few, '--remove-params', '0.4', '--batch', '4', '--images', '4', '--stages', 'layer2.0.out, layer4.0.out', '--update-epochs', '0', '--boxes', '8', '--dry-run', '--out', out)
-    // Two stage ends of the three that the card names, and the detector's own loss.
-    expect(json).toMatchObject({ passes: { selection: 12, stage: 24, update: 0 } })
+    // Two stage ends of the three that the card names, and the detector's own loss; 2 epochs of 8 images each.
+    expect(json).toMatchObject({ passes: { selection: 12, stage: 48, update: 0 } })
     expect((readJson(join(out, 'run.json')).stages as { end: string }[]).map((s) => s.end)).toEqual(['layer2.0.out', 'layer4.0.out', 'outputs'])
     expect(readJson(join(out, 'plan.json'))).toMatchObject({ method: 'lcp' })
   })

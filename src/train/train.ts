@@ -27,8 +27,6 @@ export interface TrainOptions {
   readonly optimizer: OptimizerOptions
   readonly augment: AugmentOptions
   readonly seed: number
-  /** Evaluate on the validation split from this epoch on (1-based); the best is kept. Default 1. */
-  readonly evaluateFrom?: number
   readonly listener?: Listener
 }
 
@@ -37,7 +35,7 @@ export interface EpochRecord {
   readonly classification: number
   readonly localization: number
   readonly seconds: number
-  /** On the validation split; absent where there is none, or before `evaluateFrom`. */
+  /** On the validation split; absent where there is none. */
   readonly AP?: number
   readonly AP50?: number
 }
@@ -122,9 +120,8 @@ export async function trainDetector(detector: Detector, train: ImageSource, val:
         localization: sums.localization / sums.steps,
         seconds: (performance.now() - start) / 1000,
       }
-      const measured = val && epoch >= (options.evaluateFrom ?? 1)
-      const model = measured || epoch === options.epochs ? withWeights(detector.model, step.weights()) : undefined
-      const score = measured ? await evaluate({ ...detector, model: model! }, val, { runtime: options.runtime, session: options.session }) : undefined
+      const model = val || epoch === options.epochs ? withWeights(detector.model, step.weights()) : undefined
+      const score = val ? await evaluate({ ...detector, model: model! }, val, { runtime: options.runtime, session: options.session }) : undefined
       skipped = distinctImages([...skipped, ...loader.skipped, ...(score?.skipped ?? [])])
       records.push(score ? { ...record, AP: score.AP, AP50: score.AP50 } : record)
       if (model && (score?.AP ?? Infinity) > best.AP) best = { epoch, AP: score?.AP ?? Infinity, model }

@@ -17,9 +17,11 @@ export interface OrtTraits {
   readonly defaultProvider: string
   /** Whether given outputs are written where they are: the native library does; WebAssembly has memory of its own and would leave them as they were. */
   readonly writesInPlace: boolean
+  /** Configuration of every session beyond SessionOptions, as the package takes it in `extra`. */
+  readonly extra?: Readonly<Record<string, unknown>>
 }
 
-export function ortRuntime(name: string, ort: OrtModule, { defaultProvider, writesInPlace }: OrtTraits): Runtime {
+export function ortRuntime(name: string, ort: OrtModule, { defaultProvider, writesInPlace, extra }: OrtTraits): Runtime {
   return {
     name,
     version: ort.env.versions.node ?? ort.env.versions.web ?? ort.env.versions.common,
@@ -28,7 +30,7 @@ export function ortRuntime(name: string, ort: OrtModule, { defaultProvider, writ
       const provider = options.provider ?? defaultProvider
       let session: OrtSession
       try {
-        session = await ort.InferenceSession.create(bytes, sessionOptions(options, provider))
+        session = await ort.InferenceSession.create(bytes, { ...sessionOptions(options, provider), ...(extra && { extra }) })
       } catch (error) {
         throw loadError(error, name, provider, options.file)
       }

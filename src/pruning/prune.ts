@@ -7,6 +7,7 @@ import { UserError } from '../tensor/error.ts'
 import type { Detector } from '../train/detector.ts'
 import { distinctImages, type Evaluation, evaluate } from '../train/evaluate.ts'
 import type { Listener } from '../train/events.ts'
+import { multiboxTask } from '../train/multibox.ts'
 import type { ImageSource } from '../train/source.ts'
 import { type EpochRecord, trainDetector } from '../train/train.ts'
 import { workingCopy } from '../train/working-copy.ts'
@@ -126,6 +127,7 @@ export async function select(detector: Detector, train: ImageSource, options: Pr
     baseline: detector,
     baselineGraph: workingCopy(detector.model, options.lcp.batch),
     train,
+    task: multiboxTask(detector, options.lcp.batch),
     ...createLoaders(detector, train, options.lcp, options.augment, seed),
     passes,
   }

@@ -10,10 +10,11 @@ import type { Tensor } from '../tensor/tensor.ts'
 import { type Detector, withWeights } from './detector.ts'
 import { distinctImages, type Evaluation, evaluate } from './evaluate.ts'
 import type { Listener } from './events.ts'
-import { addMultibox, importDetector, multiboxFeeds } from './multibox.ts'
+import { multiboxTask } from './multibox.ts'
 import { cosineRate } from './schedule.ts'
 import { type ImageSource, loaderFor } from './source.ts'
 import { createTrainStep } from './step.ts'
+import { type DetectorTask, importDetector } from './task.ts'
 import { workingCopy } from './working-copy.ts'
 
 export interface TrainOptions {
@@ -27,6 +28,8 @@ export interface TrainOptions {
   readonly optimizer: OptimizerOptions
   readonly augment: AugmentOptions
   readonly seed: number
+  /** What to train for, made for batches of `batch`; default: the labels, by the detector's own loss. The caller releases it. */
+  readonly task?: DetectorTask
   readonly listener?: Listener
 }
 
@@ -56,13 +59,13 @@ export interface TrainResult {
 /** Weight of a batch's statistics in the running ones, torch's default. */
 export const statisticsMomentum = 0.1
 
-/** The detector's training step: multibox loss on `batch` images, all weights trained, BN on batch statistics. */
-function detectorStep(detector: Detector, batch: number, optimizer: OptimizerOptions): StepGraph {
+/** The detector's training step: the task's loss on `batch` images, all weights trained, BN on batch statistics. */
+function detectorStep(detector: Detector, task: DetectorTask, batch: number, optimizer: OptimizerOptions): StepGraph {
   const working: Model = workingCopy(detector.model, batch)
   const weights = trainableWeights(working.graph)
   return buildTrainStep((b) => {
     const imported = importDetector(b, working, batch, { trainable: (v) => weights.has(v), batchStatistics: statisticsMomentum })
-    const { classification, localization } = addMultibox(b, detector, working, imported, batch)
+    const { classification, localization } = task.add(b, working, imported)
     const loss = b.add(classification, localization, 'loss')
     return {
       objectives: [{ loss, wrt: imported.parameters.map((p) => p.input) }],
@@ -74,7 +77,7 @@ function detectorStep(detector: Detector, batch: number, optimizer: OptimizerOpt
 
 /** Throws UserError where the detector cannot be trained: an operator without a gradient is in the way. Builds the step and drops it. */
 export function assertTrainable(detector: Detector, batch: number): void {
-  detectorStep(detector, batch, { type: 'sgd', momentum: 0 })
+  detectorStep(detector, multiboxTask(detector, batch), batch, { type: 'sgd', momentum: 0 })
 }
 
 /** Content of a model's initializer by name. */
@@ -91,9 +94,9 @@ export function initializerOf(model: Model): (name: string) => Tensor {
 export async function trainDetector(detector: Detector, train: ImageSource, val: ImageSource | undefined, options: TrainOptions): Promise<TrainResult> {
   const { batch, listener } = options
   const loader = loaderFor(train, detector.card, { batch, augment: options.augment, seed: `${options.seed}/train`, shuffle: true, dropLast: true })
-  const graph = detectorStep(detector, batch, options.optimizer)
+  const task = options.task ?? multiboxTask(detector, batch)
+  const graph = detectorStep(detector, task, batch, options.optimizer)
   const step = await createTrainStep(options.runtime, graph, initializerOf(detector.model), options.session)
-  const feeds = multiboxFeeds(detector, batch)
   const steps = options.epochs * loader.batches
   // A warm-up longer than a quarter of the way would never let the rate do its work.
   const schedule = { rate: options.rate, warmup: Math.min(options.warmup, Math.floor(steps / 4)), steps }
@@ -107,7 +110,7 @@ export async function trainDetector(detector: Detector, train: ImageSource, val:
       listener?.({ type: 'phase', name: `epoch ${epoch}/${options.epochs}`, total: loader.batches, unit: 'steps' })
       const sums = { classification: 0, localization: 0, steps: 0 }
       for await (const data of loader.epoch(epoch)) {
-        const metrics = await step.run(feeds(data), cosineRate(done, schedule))
+        const metrics = await step.run(await task.feeds(data), cosineRate(done, schedule))
         done += 1
         sums.steps += 1
         sums.classification += metrics.classification!

@@ -4,8 +4,7 @@ import { countOf } from '../../ir/graph.ts'
 import { valueNamed } from '../../ir/walk.ts'
 import type { Builder } from '../../ops/builder.ts'
 import type { AuxTask } from '../../train/aux-task.ts'
-import type { Detector } from '../../train/detector.ts'
-import { addMultibox, importDetector } from '../../train/multibox.ts'
+import { type DetectorTask, importDetector } from '../../train/task.ts'
 
 /** A layer whose input channels are in question: a consumer of a group. */
 export interface Layer {
@@ -21,11 +20,11 @@ export interface JointParts {
   /** The working copy M and the baseline M_b, both at the working opset. */
   readonly working: Model
   readonly baseline: Model
-  readonly detector: Detector
   readonly layers: readonly Layer[]
   readonly batch: number
-  /** The stage's auxiliary network, or undefined: the detector's loss. */
+  /** The stage's auxiliary network, or undefined: the detector's own loss. */
   readonly aux: AuxTask | undefined
+  readonly task: DetectorTask
 }
 
 export interface JointLoss {
@@ -58,6 +57,6 @@ export function addJointLoss(b: Builder, parts: JointParts): JointLoss {
     reconstruction.set(layer.weight, before ? b.add(before, loss) : loss)
   })
   const weights = new Map(m.parameters.map((p) => [p.source.name, p.input]))
-  const losses = aux ? aux.add(b, m.values.get(ends[0]!)!, batch) : addMultibox(b, parts.detector, working, m, batch)
+  const losses = aux ? aux.add(b, m.values.get(ends[0]!)!, batch) : parts.task.add(b, working, m)
   return { weights, reconstruction, classification: losses.classification, localization: losses.localization }
 }

@@ -54,7 +54,7 @@ export async function createScorer(w: Workspace, working: Detector, layers: read
   const { batch, alpha, reconstruction } = w.options
   const model = workingCopy(working.model, batch)
   const graph: GradientGraph = buildGradientGraph((b) => {
-    const joint = addJointLoss(b, { working: model, baseline: w.baselineGraph, detector: w.baseline, layers, batch, aux })
+    const joint = addJointLoss(b, { working: model, baseline: w.baselineGraph, layers, batch, aux, task: w.task })
     const { re, a } = objectives(b, joint, reconstruction, alpha)
     return {
       objectives: { re, a },
@@ -71,7 +71,7 @@ export async function createScorer(w: Workspace, working: Detector, layers: read
       let count = 0
       w.listener?.({ type: 'phase', name: `stage ${aux?.stageEnd ?? 'outputs'}: score ${layers.length} layers`, total: w.selection.batches, unit: 'batches' })
       for await (const data of w.selection.epoch(0)) {
-        const out = await session.run({ ...given, ...feeds(data, `${w.seed}/selection`) })
+        const out = await session.run({ ...given, ...(await feeds(data, `${w.seed}/selection`)) })
         for (const [name, sum] of sums) {
           const g = floats(out[name]!)
           for (let i = 0; i < sum.length; i++) sum[i] = sum[i]! + g[i]!
@@ -121,7 +121,7 @@ export async function createUpdater(w: Workspace, working: Detector, layers: rea
   const gamma = w.options.gamma ?? (aux ? perM(w.options.aux) : 1)
   const model = workingCopy(working.model, batch)
   const graph = buildTrainStep((b) => {
-    const joint = addJointLoss(b, { working: model, baseline: w.baselineGraph, detector: w.baseline, layers, batch, aux })
+    const joint = addJointLoss(b, { working: model, baseline: w.baselineGraph, layers, batch, aux, task: w.task })
     const { re, a } = objectives(b, joint, reconstruction, gamma)
     const loss = sumOf(b, [...re, ...a].map((o) => o.loss))
     const factors = [...(masks ?? [])].map(([weight, dims]) => [joint.weights.get(weight)!, b.input(maskInput(weight), 'float32', dims)] as const)
@@ -143,7 +143,7 @@ export async function createUpdater(w: Workspace, working: Detector, layers: rea
         let sum = 0
         let count = 0
         for await (const data of loader.epoch(1000 * round + 500 + epoch)) {
-          const metrics = await step.run({ ...factors, ...feeds(data, `${w.seed}/${round}/update/${epoch}`) }, cosineRate(done, { rate: w.options.updateRate, steps, warmup: 0 }))
+          const metrics = await step.run({ ...factors, ...(await feeds(data, `${w.seed}/${round}/update/${epoch}`)) }, cosineRate(done, { rate: w.options.updateRate, steps, warmup: 0 }))
           sum += metrics.loss!
           done += 1
           count += 1

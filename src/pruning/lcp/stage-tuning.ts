@@ -4,7 +4,7 @@ import { buildTrainStep, type StepGraph } from '../../autodiff/train-graph.ts'
 import { valueNamed } from '../../ir/walk.ts'
 import type { AuxTask } from '../../train/aux-task.ts'
 import { type Detector, withWeights } from '../../train/detector.ts'
-import { addMultibox, importDetector, multiboxFeeds } from '../../train/multibox.ts'
+import { importDetector } from '../../train/task.ts'
 import { cosineRate } from '../../train/schedule.ts'
 import { createTrainStep } from '../../train/step.ts'
 import { initializerOf, statisticsMomentum } from '../../train/train.ts'
@@ -25,7 +25,7 @@ function stageGraph(w: Workspace, working: Detector, aux: AuxTask | undefined): 
   return buildTrainStep((b) => {
     const wanted = [...model.graph.outputs, ...(aux ? [valueNamed(model.graph, aux.stageEnd)] : [])]
     const m = importDetector(b, model, batch, { trainable: (v) => weights.has(v), batchStatistics: statisticsMomentum, wanted })
-    const own = addMultibox(b, working, model, m, batch)
+    const own = w.task.add(b, model, m)
     const detection = b.add(own.classification, own.localization)
     const parts = aux?.add(b, m.values.get(valueNamed(model.graph, aux.stageEnd))!, batch, { momentum: statisticsMomentum })
     const beta = w.options.beta ?? perM(w.options.aux)
@@ -44,7 +44,6 @@ export async function tuneStage(w: Workspace, working: Detector, aux: AuxTask | 
   const graph = stageGraph(w, working, aux)
   const own = initializerOf(working.model)
   const step = await createTrainStep(w.runtime, graph, (name) => aux?.initializer(name) ?? own(name), w.session)
-  const multibox = multiboxFeeds(working, options.batch)
   const steps = options.stageEpochs * training.batches
   listener?.({ type: 'phase', name: `stage ${aux?.stageEnd ?? 'outputs'}: fine-tune`, total: steps, unit: 'steps' })
   let sums: Record<string, number> = {}
@@ -54,7 +53,7 @@ export async function tuneStage(w: Workspace, working: Detector, aux: AuxTask | 
       sums = {}
       let count = 0
       for await (const data of training.epoch(1000 * round + epoch)) {
-        const feeds = { ...multibox(data), ...aux?.feeds(data, `${w.seed}/${round}/${epoch}`) }
+        const feeds = { ...(await w.task.feeds(data)), ...aux?.feeds(data, `${w.seed}/${round}/${epoch}`) }
         const metrics = await step.run(feeds, cosineRate(done, { rate: options.stageRate, steps, warmup: Math.min(20, Math.floor(steps / 4)) }))
         for (const [name, v] of Object.entries(metrics)) sums[name] = (sums[name] ?? 0) + v
         done += 1

@@ -7,8 +7,8 @@ import type { Runtime, SessionOptions, Tensors } from '../../runtime/session.ts'
 import type { AuxTask } from '../../train/aux-task.ts'
 import type { Detector } from '../../train/detector.ts'
 import type { Listener } from '../../train/events.ts'
-import { multiboxFeeds } from '../../train/multibox.ts'
 import { type ImageSource, loaderFor } from '../../train/source.ts'
+import { type DetectorTask, imageFeeds } from '../../train/task.ts'
 import { createRng, shuffled } from '../../tensor/rng.ts'
 import { UserError } from '../../tensor/error.ts'
 import type { LcpOptions } from './options.ts'
@@ -25,6 +25,8 @@ export interface Workspace {
   /** M_b at the working opset. */
   readonly baselineGraph: Model
   readonly train: ImageSource
+  /** The detector's own loss, in stage fine-tuning and after the last stage end. */
+  readonly task: DetectorTask
   /** Batches without augmentation, for scores. */
   readonly selection: Loader
   /** Augmented batches, for training while pruning. */
@@ -34,12 +36,8 @@ export interface Workspace {
 }
 
 /** Feeds of a joint loss: image and boxes for the auxiliary network, or image and targets of the detector's own loss. */
-export function jointFeeds(w: Workspace, aux: AuxTask | undefined): (data: Batch, seed: string) => Tensors {
-  const detector = multiboxFeeds(w.baseline, w.options.batch)
-  return (data, seed) => {
-    const own = detector(data)
-    return aux ? { image: own.image!, ...aux.feeds(data, seed) } : own
-  }
+export function jointFeeds(w: Workspace, aux: AuxTask | undefined): (data: Batch, seed: string) => Promise<Tensors> {
+  return async (data, seed) => (aux ? { ...imageFeeds(w.baseline.card, data), ...aux.feeds(data, seed) } : w.task.feeds(data))
 }
 
 /** Loaders of a run: the selection images are drawn from those with objects. */

@@ -1,0 +1,119 @@
+/** @file What a student detector loses against its teacher on their raw outputs: Kullback-Leibler terms for scores, smooth L1 for boxes. */
+import { dimsOf, type Value } from '../ir/graph.ts'
+import type { Builder } from '../ops/builder.ts'
+import { smoothL1 } from './losses.ts'
+
+/**
+ * How the entries of a stretch of an output are to be read:
+ * "probability": each its own, 0 to 1; "logit": the same before a sigmoid; "softmax": rows of `bins` entries, before a softmax;
+ * "regression": numbers, compared in units of `scale`.
+ */
+export type FieldKind = 'probability' | 'logit' | 'softmax' | 'regression'
+
+/** A stretch `from`..`to` (exclusive) along an axis of an output: class scores, objectness, box numbers. */
+export interface OutputField {
+  readonly output: string
+  readonly axis: number
+  readonly from: number
+  readonly to: number
+  readonly kind: FieldKind
+  /** Entries of a softmax row; default: the whole stretch. */
+  readonly bins?: number
+  /** What counts as one unit of a regression; default 1. */
+  readonly scale?: number
+  /** Whether the field says what is there or where it is. */
+  readonly purpose: 'class' | 'box'
+}
+
+export interface DistillInputs {
+  /** The student's output of that name, and the teacher's, of equal dims. */
+  readonly student: (output: string) => Value
+  readonly teacher: (output: string) => Value
+  /** The teacher's confidence at the location that each entry belongs to, 0 to 1; dims of the output. */
+  readonly confidence: (output: string) => Value
+}
+
+export interface DistillOptions {
+  /** Weight of class entries where the teacher sees nothing, beside 1 where it is sure: without it nothing would keep false alarms down. */
+  readonly background: number
+}
+
+/** Keeps logarithms finite; float32 resolves 1 - 1e-6. */
+const tiny = 1e-6
+
+/**
+ * Sums over all locations, divided by the teacher's total confidence (at least 1), so that images with many objects weigh no more than others.
+ * Class fields count `background` + (1 - background) confidence, box fields count the confidence. Zero where student and teacher agree.
+ */
+export function distillLoss(b: Builder, fields: readonly OutputField[], inputs: DistillInputs, { background }: DistillOptions): { classification: Value; localization: Value } {
+  const mass = confidenceMass(b, fields, inputs)
+  const total = { class: b.scalar(0), box: b.scalar(0) }
+  for (const field of fields) {
+    const part = (v: Value): Value => stretch(b, v, field)
+    const [student, teacher, confidence] = [part(inputs.student(field.output)), part(inputs.teacher(field.output)), part(inputs.confidence(field.output))]
+    const weight = field.purpose === 'box' ? confidence : b.add(b.mul(confidence, b.scalar(1 - background)), b.scalar(background))
+    total[field.purpose] = b.add(total[field.purpose], b.sum(divergence(b, field, student, teacher, weight)))
+  }
+  return { classification: b.div(total.class, mass, 'distill_classification'), localization: b.div(total.box, mass, 'distill_localization') }
+}
+
+/** The teacher's confidence, each location once: those of the outputs that hold class fields, else of all. */
+function confidenceMass(b: Builder, fields: readonly OutputField[], { confidence }: DistillInputs): Value {
+  const classes = fields.filter((f) => f.purpose === 'class')
+  const axisOf = new Map((classes.length > 0 ? classes : fields).map((f) => [f.output, f.axis]))
+  let mass = b.scalar(0)
+  for (const [output, axis] of axisOf) {
+    const v = confidence(output)
+    mass = b.add(mass, b.mul(b.sum(v), b.scalar(1 / dimsOf(v)[axis]!)))
+  }
+  return b.op('Max', [mass, b.scalar(1)])
+}
+
+function stretch(b: Builder, v: Value, { axis, from, to }: OutputField): Value {
+  return from === 0 && to === dimsOf(v)[axis] ? v : b.op('Slice', [v, b.ints([from]), b.ints([to]), b.ints([axis])])
+}
+
+/** Weighted terms; the dims are the stretch's, or one entry a softmax row. */
+function divergence(b: Builder, field: OutputField, student: Value, teacher: Value, weight: Value): Value {
+  switch (field.kind) {
+    case 'probability': return b.mul(weight, bernoulli(b, student, teacher))
+    case 'logit': return b.mul(weight, bernoulliLogits(b, student, teacher))
+    case 'softmax': return categorical(b, field, student, teacher, weight)
+    case 'regression': {
+      const scale = b.scalar(1 / (field.scale ?? 1))
+      return b.mul(weight, smoothL1(b, b.mul(student, scale), b.mul(teacher, scale)))
+    }
+  }
+}
+
+/** KL(t || s) of coins: t ln(t/s) + (1-t) ln((1-t)/(1-s)). */
+function bernoulli(b: Builder, student: Value, teacher: Value): Value {
+  const one = b.scalar(1)
+  const inside = (v: Value): Value => b.op('Clip', [v, b.scalar(tiny), b.scalar(1 - tiny)])
+  const [s, t] = [inside(student), inside(teacher)]
+  const ratio = (x: Value, y: Value): Value => b.mul(x, b.sub(b.op('Log', [x]), b.op('Log', [y])))
+  return b.add(ratio(t, s), ratio(b.sub(one, t), b.sub(one, s)))
+}
+
+/** The same from logits: sigmoid(t) (t - s) + softplus(s) - softplus(t). */
+function bernoulliLogits(b: Builder, s: Value, t: Value): Value {
+  const linear = b.mul(b.op('Sigmoid', [t]), b.sub(t, s))
+  return b.add(linear, b.sub(b.op('Softplus', [s]), b.op('Softplus', [t])))
+}
+
+/** KL of softmax rows; a row's weight is the mean of its entries' (they belong to one location). */
+function categorical(b: Builder, { axis, from, to, bins = to - from }: OutputField, student: Value, teacher: Value, weight: Value): Value {
+  const dims = dimsOf(student)
+  const split = [...dims.slice(0, axis), dims[axis]! / bins, bins, ...dims.slice(axis + 1)]
+  const rows = (v: Value): Value => b.reshape(v, split)
+  const log = (v: Value): Value => b.op('LogSoftmax', [rows(v)], { axis: axis + 1 })
+  const [s, t] = [log(student), log(teacher)]
+  const kl = b.sum(b.mul(b.op('Exp', [t]), b.sub(t, s)), [axis + 1])
+  return b.mul(kl, b.op('ReduceMean', [rows(weight), b.ints([axis + 1])], { keepdims: 0 }))
+}
+
+/** Relative squared distance of a feature map from its teacher's, |s - t|^2 / |t|^2: 1 for a map of zeros. */
+export function hintLoss(b: Builder, student: Value, teacher: Value): Value {
+  const energy = b.op('Max', [b.op('ReduceSumSquare', [teacher], { keepdims: 0 }), b.scalar(tiny)])
+  return b.div(b.op('ReduceSumSquare', [b.sub(student, teacher)], { keepdims: 0 }), energy)
+}

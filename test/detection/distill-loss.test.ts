@@ -1,0 +1,123 @@
+/** @file Distillation losses in the runtime against plain arithmetic, and their gradients. */
+import { describe, expect, it } from 'vitest'
+import { checkGradient } from '../../src/autodiff/check.ts'
+import { distillLoss, hintLoss, type OutputField } from '../../src/detection/distill-loss.ts'
+import { createRng } from '../../src/tensor/rng.ts'
+import { f32, floats } from '../../src/tensor/tensor.ts'
+import { buildAndRun, runModel } from '../support/run.ts'
+
+const rng = createRng('distill')
+const sigmoid = (x: number): number => 1 / (1 + Math.exp(-x))
+const randoms = (n: number, draw: () => number): number[] => Array.from({ length: n }, draw)
+
+/** [N=1, A=2 locations, 9]: 4 box numbers, 1 objectness, 4 class scores; the confidence is 0.8 at the first location, 0.1 at the second. */
+const dims = [1, 2, 9]
+const confidence = [...new Array<number>(9).fill(0.8), ...new Array<number>(9).fill(0.1)]
+
+async function loss(fields: readonly OutputField[], student: readonly number[], teacher: readonly number[], background = 0.25): Promise<{ classification: number; localization: number }> {
+  const out = await buildAndRun((b) => {
+    const constant = (values: readonly number[]) => b.constant(f32(values, dims))
+    const [s, t, c] = [constant(student), constant(teacher), constant(confidence)]
+    const result = distillLoss(b, fields, { student: () => s, teacher: () => t, confidence: () => c }, { background })
+    b.output(b.op('Identity', [result.classification]), 'classification')
+    b.output(b.op('Identity', [result.localization]), 'localization')
+  })
+  return { classification: floats(out.classification!)[0]!, localization: floats(out.localization!)[0]! }
+}
+
+const field = (from: number, to: number, kind: OutputField['kind'], purpose: OutputField['purpose'], more: Partial<OutputField> = {}): OutputField => ({ output: 'out', axis: 2, from, to, kind, purpose, ...more })
+
+/** Sum over locations and entries `from`..`to` of weight times `term`, over the mass (0.9 is below 1, so 1). */
+function byHand(from: number, to: number, purpose: OutputField['purpose'], term: (at: number) => number, background = 0.25): number {
+  let sum = 0
+  for (let a = 0; a < 2; a++) for (let k = from; k < to; k++) sum += (purpose === 'box' ? confidence[9 * a]! : background + (1 - background) * confidence[9 * a]!) * term(9 * a + k)
+  return sum
+}
+
+const klCoin = (t: number, s: number): number => t * Math.log(t / s) + (1 - t) * Math.log((1 - t) / (1 - s))
+
+describe('distillLoss', () => {
+  it('compares probabilities as coins', async () => {
+    const [s, t] = [randoms(18, () => rng.uniform(0.05, 0.95)), randoms(18, () => rng.uniform(0.05, 0.95))]
+    const got = await loss([field(4, 9, 'probability', 'class')], s, t)
+    expect(got.classification).toBeCloseTo(byHand(4, 9, 'class', (i) => klCoin(t[i]!, s[i]!)), 4)
+    expect(got.localization).toBe(0)
+  })
+
+  it('compares logits as the coins that they stand for', async () => {
+    const [s, t] = [randoms(18, () => rng.normal()), randoms(18, () => rng.normal())]
+    const got = await loss([field(4, 9, 'logit', 'class')], s, t)
+    expect(got.classification).toBeCloseTo(byHand(4, 9, 'class', (i) => klCoin(sigmoid(t[i]!), sigmoid(s[i]!))), 4)
+  })
+
+  it('compares boxes by smooth L1 in units of the scale, weighted by the confidence alone', async () => {
+    const [s, t] = [randoms(18, () => rng.normal()), randoms(18, () => rng.normal())]
+    const got = await loss([field(0, 4, 'regression', 'box', { scale: 0.5 })], s, t)
+    const term = (i: number): number => {
+      const d = Math.abs(s[i]! - t[i]!) / 0.5
+      return d < 1 ? 0.5 * d * d : d - 0.5
+    }
+    expect(got.localization).toBeCloseTo(byHand(0, 4, 'box', term), 4)
+    expect(got.classification).toBe(0)
+  })
+
+  it('compares softmax rows of a few bins', async () => {
+    const [s, t] = [randoms(18, () => rng.normal()), randoms(18, () => rng.normal())]
+    const got = await loss([field(0, 4, 'softmax', 'box', { bins: 2 })], s, t)
+    let wanted = 0
+    for (let a = 0; a < 2; a++) {
+      for (const at of [9 * a, 9 * a + 2]) {
+        // Of two bins the first has the share sigmoid(x0 - x1).
+        wanted += confidence[9 * a]! * klCoin(sigmoid(t[at]! - t[at + 1]!), sigmoid(s[at]! - s[at + 1]!))
+      }
+    }
+    expect(got.localization).toBeCloseTo(wanted, 4)
+  })
+
+  it('divides by the confidence of all locations, each counted once', async () => {
+    const fields = [field(0, 4, 'regression', 'box'), field(4, 9, 'logit', 'class')]
+    const [s, t] = [randoms(18, () => rng.normal()), randoms(18, () => rng.normal())]
+    const sure = (value: number) => buildAndRun((b) => {
+      const c = b.constant(f32(new Array<number>(18).fill(value), dims))
+      const [x, y] = [b.constant(f32(s, dims)), b.constant(f32(t, dims))]
+      b.output(b.op('Identity', [distillLoss(b, fields, { student: () => x, teacher: () => y, confidence: () => c }, { background: 1 }).classification]), 'loss')
+    })
+    const [half, full] = [floats((await sure(0.5)).loss!)[0]!, floats((await sure(1)).loss!)[0]!]
+    // Two locations: a mass of 1 and one of 2.
+    expect(half / full).toBeCloseTo(2, 5)
+  })
+
+  it('is zero where student and teacher agree, certain scores included', async () => {
+    const same = randoms(18, (() => { let i = 0; return () => [0, 1, 0.3][i++ % 3]! })())
+    for (const kind of ['probability', 'logit', 'softmax', 'regression'] as const) {
+      const got = await loss([field(4, 8, kind, 'class'), field(0, 4, kind, 'box')], same, same)
+      expect(Math.abs(got.classification) + Math.abs(got.localization)).toBeLessThan(1e-6)
+    }
+  })
+
+  it.each(['probability', 'logit', 'softmax', 'regression'] as const)('has the right gradient: %s', async (kind) => {
+    const draw = kind === 'probability' ? () => rng.uniform(0.2, 0.8) : () => rng.normal()
+    const [s, t] = [f32(randoms(18, draw), dims), f32(randoms(18, draw), dims)]
+    const { worst } = await checkGradient({
+      inputs: [s],
+      build: (b, [student]) => {
+        const [teacher, c] = [b.constant(t), b.constant(f32(confidence, dims))]
+        const parts = distillLoss(b, [field(0, 4, kind, 'box'), field(5, 9, kind, 'class', { bins: 2 })], { student: () => student!, teacher: () => teacher, confidence: () => c }, { background: 0.3 })
+        return b.add(parts.classification, parts.localization)
+      },
+      run: runModel,
+      rng,
+      step: 3e-3,
+    })
+    expect(worst).toBeLessThan(1e-3)
+  })
+})
+
+it('hintLoss is the relative squared distance', async () => {
+  const [s, t] = [randoms(12, () => rng.normal()), randoms(12, () => rng.normal())]
+  const out = await buildAndRun((b) => {
+    b.output(b.op('Identity', [hintLoss(b, b.constant(f32(s, [1, 3, 2, 2])), b.constant(f32(t, [1, 3, 2, 2])))]), 'loss')
+  })
+  const energy = t.reduce((sum, x) => sum + x * x, 0)
+  expect(floats(out.loss!)[0]).toBeCloseTo(s.reduce((sum, x, i) => sum + (x - t[i]!) ** 2, 0) / energy, 4)
+})

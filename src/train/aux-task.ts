@@ -2,6 +2,8 @@
 import { importGraph, type ImportedGraph, trainableWeights } from '../autodiff/import-graph.ts'
 import type { Batch } from '../data/loader.ts'
 import { auxLoss, auxPorts, buildAuxNet } from '../detection/aux-net.ts'
+import { ssdVariances } from '../detection/box-coder.ts'
+import { type DefaultBoxes, makeDefaultBoxes, ssdLevels } from '../detection/default-boxes.ts'
 import { createMatcher } from '../detection/matcher.ts'
 import { type RoiGrid, writeRoiWeights } from '../detection/roi-align.ts'
 import { createRoiBatch, sampleRois } from '../detection/roi-sampling.ts'
@@ -46,8 +48,25 @@ export interface AuxTask {
   initializer(name: string): Tensor | undefined
 }
 
+/**
+ * The boxes that auxiliary networks look at: the detector's own default boxes, or where it has none, boxes by SSD's rule for maps of the given
+ * [width, height] (those of the stage ends) and for ever smaller ones.
+ */
+export function auxDefaultBoxes(detector: Detector, maps: readonly (readonly [number, number])[]): DefaultBoxes {
+  if (detector.defaults) return detector.defaults
+  const { width, height } = detector.card.input
+  // Finer maps than SSD's own (stride 8) would make boxes by the ten thousand.
+  const sizes = [...maps].map(([w, h]) => [Math.min(w, Math.ceil(width / 8)), Math.min(h, Math.ceil(height / 8))] as const).sort((a, b) => b[0] - a[0])
+  const featureSizes: (readonly [number, number])[] = []
+  for (const size of sizes) if (featureSizes.at(-1)?.join() !== size.join()) featureSizes.push(size)
+  for (let last = featureSizes.at(-1)!; Math.min(...last) > 3; last = featureSizes.at(-1)!) featureSizes.push([Math.ceil(last[0] / 2), Math.ceil(last[1] / 2)])
+  // As in SSD300: the finest map and the two coarsest have four boxes a cell, the others six.
+  const ratios = featureSizes.map((_, i) => (i === 0 || i >= featureSizes.length - 2 ? [2] : [2, 3]))
+  return makeDefaultBoxes(ssdLevels({ width, height, featureSizes, ratios, scales: 'coco' }))
+}
+
 /** Makes the auxiliary network for a feature map of [C,H,W] at `stageEnd`. With one class in all, a background class joins it. */
-export function createAuxTask(detector: Detector, stageEnd: string, feature: readonly [number, number, number], batch: number, options: AuxOptions, seed: number): AuxTask {
+export function createAuxTask(detector: Detector, defaultBoxes: DefaultBoxes, stageEnd: string, feature: readonly [number, number, number], batch: number, options: AuxOptions, seed: number): AuxTask {
   const [c, h, w] = feature
   const { boxes: r, bins } = options
   const sets = options.roi === 'contextual' ? 2 : 1
@@ -56,7 +75,7 @@ export function createAuxTask(detector: Detector, stageEnd: string, feature: rea
   const name = `aux.${stageEnd}`
   let net: Model = buildAuxNet({ name, feature: [batch, c, h, w], classes, boxes: r, sets, bins, rng: createRng(`${seed}/${name}`) })
   const grid: RoiGrid = { width: w, height: h, inputWidth: detector.card.input.width, inputHeight: detector.card.input.height, bins, sampling: options.sampling }
-  const match = createMatcher(detector.defaults.corners)
+  const match = createMatcher(defaultBoxes.corners)
   const rois = createRoiBatch(batch, r)
   const rows = new Float32Array(batch * sets * r * bins * h)
   const columns = new Float32Array(batch * sets * r * w * bins)
@@ -85,12 +104,12 @@ export function createAuxTask(detector: Detector, stageEnd: string, feature: rea
         truths: feed(ports.truths, 'float32', [batch * r, 4]),
         weights: feed(ports.weights, 'float32', [batch * r]),
         boxWeights: feed(ports.boxWeights, 'float32', [batch * r]),
-      }, { classes, m: options.m, variances: detector.card.decoder.variances })
+      }, { classes, m: options.m, variances: ssdVariances })
       return { ...imported, ...losses }
     },
     feeds(data, roiSeed) {
       data.truths.forEach((truth, i) => {
-        sampleRois(rois, i, r, truth, match(truth), detector.defaults, createRng(`${roiSeed}/${data.samples[i]!.id}`), background)
+        sampleRois(rois, i, r, truth, match(truth), defaultBoxes, createRng(`${roiSeed}/${data.samples[i]!.id}`), background)
         const part = (all: Float32Array): Float32Array => all.subarray(4 * i * r, 4 * (i + 1) * r)
         writeRoiWeights(grid, part(rois.boxes), rows, columns, i * sets * r)
         if (sets === 2) writeRoiWeights(grid, part(rois.contexts), rows, columns, (i * sets + 1) * r)

@@ -92,7 +92,6 @@ describe('select with lcp', () => {
     const selected = await select(detector, train, options('lcp', { stageEnds: ['layer3.0.out'], updateEpochs: 0 }))
     expect(selected.stages.map((s) => s.end)).toEqual(['layer3.0.out', 'outputs'])
     await expect(select(detector, train, options('lcp', { stageEnds: ['nowhere'] }))).rejects.toThrow(/has no value "nowhere" to be a stage end/)
-    await expect(select(detector, train, options('lcp', { stageEnds: [] }))).rejects.toThrow(/names no stage ends/)
   }, 60_000)
 
   it('prunes residual streams too when asked', async () => {

@@ -78,8 +78,9 @@ async function chooseAndPrune(path: string, options: Options & { readonly data: 
   const tunes = !options.dryRun && (finetune.epochs > 0 || finetune.totalPasses !== undefined)
   if (criterion.needs === 'gradients' || tunes) assertTrainable(detector, criterion.needs === 'gradients' ? lcp.batch : finetune.batch)
   const { round, removeParams, removeMacs } = budget
-  solveBudget({ model: detector.model, groups: chooseGroups(detector, budget.groups), round, removeParams, removeMacs })
-  if (criterion.needs === 'gradients') stageEndsOf(detector, lcp, path)
+  const groups = chooseGroups(detector, budget.groups)
+  solveBudget({ model: detector.model, groups, round, removeParams, removeMacs })
+  if (criterion.needs === 'gradients') stageEndsOf(detector, lcp, groups, path)
   const data = await openData(options, context, run.log)
   const sources = await openTrainingData(data, { ...options, classes: detector.card.classes }, context)
   const images = sources.train.dataset.samples.length

@@ -2,12 +2,12 @@
 import type { Dim } from '../../ir/graph.ts'
 import { valuesOf } from '../../ir/walk.ts'
 import { UserError } from '../../tensor/error.ts'
-import { type AuxTask, createAuxTask } from '../../train/aux-task.ts'
+import { type AuxTask, auxDefaultBoxes, createAuxTask } from '../../train/aux-task.ts'
 import { type Detector, withWeights } from '../../train/detector.ts'
 import { type Criterion, weightAxes } from '../criteria/criterion.ts'
 import { type ChannelGroup, findGroups, indicesOf } from '../groups.ts'
 import { makePlan, without } from '../plan.ts'
-import { stagesOf } from '../stages.ts'
+import { evenStageEnds, stagesOf } from '../stages.ts'
 import { applyPlan } from '../surgery.ts'
 import type { Layer } from './joint-loss.ts'
 import { createUpdater } from './scoring.ts'
@@ -53,9 +53,11 @@ export async function runLcp(w: Workspace, criterion: Criterion, groups: readonl
   let working = w.baseline
   let round = 0
   const sweep = sweepOf(w.options)
-  for (const stage of stagesOf(w.baseline.model, stageEndsOf(w.baseline, w.options), groups)) {
+  const ends = stageEndsOf(w.baseline, w.options, groups)
+  const boxes = auxDefaultBoxes(w.baseline, ends.map((end) => featureOf(working, end)).map(([, height, width]) => [width, height]))
+  for (const stage of stagesOf(w.baseline.model, ends, groups)) {
     const start = performance.now()
-    const aux = stage.end === undefined ? undefined : createAuxTask(w.baseline, stage.end, featureOf(working, stage.end), w.options.batch, w.options.aux, w.seed)
+    const aux = stage.end === undefined ? undefined : createAuxTask(w.baseline, boxes, stage.end, featureOf(working, stage.end), w.options.batch, w.options.aux, w.seed)
     const log = { layers: [] as LayerLog[], updates: [] as number[], rounds: 0 }
     const tuned = w.options.stageEpochs > 0 ? await tuneStage(w, working, aux, ++round) : { detector: working, losses: {} }
     working = tuned.detector
@@ -133,10 +135,11 @@ function keptOf(name: string, originals: readonly ChannelGroup[], kept: Readonly
   return [...removed].map(([axis, indices]) => ({ axis, indices: without(lengths.get(axis) as number, indices) }))
 }
 
-/** The stage ends by name, input to output. Throws UserError where there are none, or one is no feature map of known size. */
-export function stageEndsOf(detector: Detector, options: Pick<LcpOptions, 'stageEnds'>, file = 'the model'): readonly string[] {
-  const ends = options.stageEnds ?? detector.card.stageEnds
-  if (ends.length === 0) throw new UserError(`${file}: its detector card names no stage ends for the auxiliary networks; name them with --stages, input to output (inspect lists the values of groups)`)
+/** The stage ends by name, input to output: those asked for, the card's, or evenly spaced ones. Throws UserError where there are none, or one is no feature map of known size. */
+export function stageEndsOf(detector: Detector, options: Pick<LcpOptions, 'stageEnds'>, groups: readonly ChannelGroup[], file = 'the model'): readonly string[] {
+  const named = options.stageEnds ?? detector.card.stageEnds ?? []
+  const ends = named.length > 0 ? named : evenStageEnds(detector.model, groups)
+  if (ends.length === 0) throw new UserError(`${file}: has no feature map between its layers for an auxiliary network to look at; choose another method`)
   for (const end of ends) featureOf(detector, end, file)
   return ends
 }

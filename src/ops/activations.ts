@@ -13,6 +13,11 @@ function unary(type: string, vjp: OpDef['vjp'], f: Arithmetic = {}): OpDef {
   return { type, shape: sameAs(0), vjp, channels: unaryChannels, fold: foldElementwise(f) }
 }
 
+/** A step function. */
+function step(type: string, f?: Arithmetic): OpDef {
+  return { ...unary(type, zeroGradient, f), selects: true }
+}
+
 /** dy f'(x), by the rule for f'. */
 function slope(rule: (b: Emitter, x: Value, y: Value) => Value): Vjp {
   return unaryVjp((b, dy, x, y) => b.mul(dy, rule(b, x, y)))
@@ -95,10 +100,10 @@ const dropout: Vjp = (_, node, [dy]) => {
 export const activations: readonly OpDef[] = [
   unary('Neg', unaryVjp((b, dy) => b.op('Neg', [dy])), { number: (x) => -x, bigint: (x) => -x }),
   unary('Abs', slope((b, x) => b.op('Sign', [x])), { number: Math.abs, bigint: (x) => (x < 0n ? -x : x) }),
-  unary('Sign', zeroGradient),
-  unary('Floor', zeroGradient, { number: Math.floor }),
-  unary('Ceil', zeroGradient, { number: Math.ceil }),
-  unary('Round', zeroGradient),
+  step('Sign'),
+  step('Floor', { number: Math.floor }),
+  step('Ceil', { number: Math.ceil }),
+  step('Round'),
   unary('Exp', slope((_, __, y) => y)),
   unary('Log', unaryVjp((b, dy, x) => b.div(dy, x))),
   unary('Sqrt', unaryVjp((b, dy, _, y) => b.div(b.mul(dy, b.scalar(0.5)), y)), { number: Math.sqrt }),

@@ -92,6 +92,11 @@ export interface OpDef {
   readonly scored?: { readonly input: number; readonly axis: (node: Node) => number }
   /** Computes the outputs from constant inputs, for small integer tensors (shapes) and layout changes. */
   readonly fold?: (node: Node, inputs: readonly (Tensor | undefined)[], context: RuleContext) => readonly Tensor[] | undefined
+  /**
+   * True where a result is a choice or an order, not a quantity: a difference of rounding in the inputs can make it another one. What
+   * enters such an op is compared in place of what comes out (pruning/certify).
+   */
+  readonly selects?: boolean
   /** Index of the input that output 0 equals at inference (Identity, Dropout); undefined where this node changes it. */
   readonly passThrough?: (node: Node) => number | undefined
   /** The inference-time affine form, where the parameters are constants. */

@@ -9,11 +9,12 @@ function predicate(type: string, f: Arithmetic): OpDef {
 
 /** The same comparison for both kinds of numbers. */
 function comparison(type: string, f: (order: number) => boolean): OpDef {
-  return predicate(type, {
+  const entry = predicate(type, {
     // Not-a-number compares as neither less, equal nor greater.
     number: (x, y) => Number(f(x < y ? -1 : x > y ? 1 : x === y ? 0 : Number.NaN)),
     bigint: (x, y) => (f(x < y ? -1 : x > y ? 1 : 0) ? 1n : 0n),
   })
+  return { ...entry, selects: true }
 }
 
 export const logic: readonly OpDef[] = [

@@ -91,6 +91,7 @@ function arg(type: string): OpDef {
     shape: (node) => typed('int64', reducedShape(node, axes(node))),
     vjp: notDifferentiable,
     channels: channels('the position found counts along this axis', axes),
+    selects: true,
   }
 }
 

@@ -1,6 +1,7 @@
 /** @file The registry: finds an op's entry by its name. */
 import type { OpDef } from './define.ts'
 import { activations } from './activations.ts'
+import { controls } from './control.ts'
 import { conv } from './conv.ts'
 import { elementwise } from './elementwise.ts'
 import { linalg } from './linalg.ts'
@@ -19,7 +20,7 @@ import { resize } from './resize.ts'
 import { roi } from './roi.ts'
 
 const entries = new Map<string, OpDef>()
-for (const family of [elementwise, activations, logic, conv, pool, norm, linalg, reduce, softmax, movement, reshapes, slices, indexing, selection, shapeOps, resize, roi]) {
+for (const family of [elementwise, activations, logic, conv, pool, norm, linalg, reduce, softmax, movement, reshapes, slices, indexing, selection, shapeOps, resize, roi, controls]) {
   for (const def of family) {
     if (entries.has(def.type)) throw new Error(`op ${def.type} is defined twice`)
     entries.set(def.type, def)

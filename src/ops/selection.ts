@@ -37,6 +37,7 @@ const topK: OpDef = {
     return [dy && (() => b.op('ScatterElements', [zerosLike(b, dims), outputOf(node, 1), dy], { axis: axisOf(node) }))]
   },
   channels: allBut(axisOf, 'TopK ranks the elements of this axis'),
+  selects: true,
 }
 
 const oneHot: OpDef = {
@@ -60,12 +61,14 @@ export const selection: readonly OpDef[] = [
     shape: (node) => typed('int64', [inputOf(node, 0).shape?.length, undefined]),
     vjp: notDifferentiable,
     channels: opaque('NonZero returns positions'),
+    selects: true,
   },
   {
     type: 'NonMaxSuppression',
     shape: () => typed('int64', [undefined, 3]),
     vjp: notDifferentiable,
     channels: opaque('NonMaxSuppression returns positions of boxes and classes'),
+    selects: true,
   },
   {
     type: 'CumSum',

@@ -2,8 +2,9 @@
 import { removeNode } from '../ir/edit.ts'
 import type { Graph, Node, Value } from '../ir/graph.ts'
 import { ancestors } from '../ir/walk.ts'
-import type { Builder } from '../ops/builder.ts'
+import { type Builder, workingOpset } from '../ops/builder.ts'
 import { lookup } from '../ops/registry.ts'
+import { trainableConstants } from '../ops/trainable.ts'
 import { unknownInTheWay } from './grad.ts'
 
 export interface ImportOptions {
@@ -98,8 +99,12 @@ function runningStatistics(node: Node): Value[] {
   return node.inputs.slice(3).filter((v): v is Value => v?.initializer !== undefined)
 }
 
-/** The float32 weights of a graph that training may change: initializers of rank 1 and more, without running statistics. */
+/**
+ * The float32 weights of a graph (working opset, shapes inferred) that training may change, as their ops' entries say: no grids, strides,
+ * bounds or running statistics.
+ */
 export function trainableWeights(graph: Graph): Set<Value> {
+  // Tools that merge equal constants may let a scale and a statistic be one: training would change both.
   const statistics = new Set(graph.nodes.filter((n) => lookup(n.opType, n.domain)?.training).flatMap(runningStatistics))
-  return new Set(graph.initializers.filter((v) => v.dtype === 'float32' && (v.shape?.length ?? 0) > 0 && v.uses.size > 0 && !statistics.has(v)))
+  return new Set([...trainableConstants(graph, workingOpset)].filter((v) => !statistics.has(v)))
 }

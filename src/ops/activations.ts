@@ -125,7 +125,7 @@ export const activations: readonly OpDef[] = [
   unary('Gelu', gelu),
   unary('Clip', clip),
   { ...unary('Identity', unaryVjp((_, dy) => dy)), fold: foldFirst((t) => t), passThrough: () => 0 },
-  { type: 'PRelu', shape: broadcastShape(), vjp: prelu, channels: elementwiseChannels },
+  { type: 'PRelu', shape: broadcastShape(), vjp: prelu, channels: elementwiseChannels, trainable: [1] },
   {
     type: 'Cast',
     shape: (node) => typed(castTarget(node), node.inputs[0]?.shape),

@@ -123,4 +123,4 @@ function training(b: Emitter, node: Node, momentum: number): TrainingForm {
   }
 }
 
-export const batchNormalization: OpDef = { type: 'BatchNormalization', shape, vjp, channels, weights: [1, 2, 3, 4], affine, training }
+export const batchNormalization: OpDef = { type: 'BatchNormalization', shape, vjp, channels, weights: [1, 2, 3, 4], trainable: [1, 2], affine, training }

@@ -88,6 +88,12 @@ export interface OpDef {
   readonly macs?: (node: Node) => number
   /** Input indices of the weights counted as parameters. */
   readonly weights?: readonly number[]
+  /**
+   * Inputs that training may change where they are constants of the file: kernels, biases, scales, slopes. 'along channels': an operand that
+   * is a vector along channels that a weight makes (a normalisation's scale, a layer's bias); grids, strides and factors are not. Absent:
+   * none.
+   */
+  readonly trainable?: readonly number[] | 'along channels'
   /** Index of the weight whose gradient scores input channels, with the axis of that weight bound to the contracted channels. */
   readonly scored?: { readonly input: number; readonly axis: (node: Node) => number }
   /** Computes the outputs from constant inputs, for small integer tensors (shapes) and layout changes. */

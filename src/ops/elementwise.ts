@@ -75,9 +75,9 @@ function remainder(node: Node): Arithmetic {
 }
 
 export const elementwise: readonly OpDef[] = [
-  arithmetic('Add', add, foldElementwise({ number: (x, y) => x + y, bigint: (x, y) => x + y })),
+  { ...arithmetic('Add', add, foldElementwise({ number: (x, y) => x + y, bigint: (x, y) => x + y })), trainable: 'along channels' },
   arithmetic('Sub', sub, foldElementwise({ number: (x, y) => x - y, bigint: (x, y) => x - y })),
-  arithmetic('Mul', mul, foldElementwise({ number: (x, y) => x * y, bigint: (x, y) => x * y })),
+  { ...arithmetic('Mul', mul, foldElementwise({ number: (x, y) => x * y, bigint: (x, y) => x * y })), trainable: 'along channels' },
   // Integers are divided towards zero, as bigint does.
   arithmetic('Div', div, foldDivision(() => ({ number: (x, y) => x / y, bigint: (x, y) => x / y }))),
   arithmetic('Mod', notDifferentiable, foldDivision(remainder)),

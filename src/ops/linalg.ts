@@ -160,6 +160,7 @@ export const linalg: readonly OpDef[] = [
     channels: gemmChannels,
     macs: (node) => sizeOf(dimsOf(outputOf(node))) * dimsOf(inputOf(node, 0))[1 - gemmForm(node).ta]!,
     weights: [1, 2],
+    trainable: [1, 2],
     scored: { input: 1, axis: (node) => gemmForm(node).tb },
     absorbAffine: absorbIntoGemm,
   },
@@ -170,6 +171,7 @@ export const linalg: readonly OpDef[] = [
     channels: matmulChannels,
     macs: (node) => sizeOf(dimsOf(outputOf(node))) * dimsOf(inputOf(node, 0)).at(-1)!,
     weights: [1],
+    trainable: [0, 1],
     scored: { input: 1, axis: (node) => Math.max(0, (inputOf(node, 1).shape?.length ?? 2) - 2) },
   },
 ]

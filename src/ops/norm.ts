@@ -65,9 +65,9 @@ const layerVjp: Vjp = (b, node, [dy]) => {
 
 export const norm: readonly OpDef[] = [
   batchNormalization,
-  { type: 'InstanceNormalization', shape: sameAs(0), vjp: instanceVjp, channels: instanceChannels, weights: [1, 2] },
-  { type: 'LayerNormalization', shape: layerShape, vjp: layerVjp, channels: opaque('LayerNormalization takes its statistics over the channels it normalises'), weights: [1, 2] },
-  { type: 'GroupNormalization', shape: sameAs(0), vjp: notDifferentiable, channels: opaque('GroupNormalization takes its statistics over groups of channels'), weights: [1, 2] },
+  { type: 'InstanceNormalization', shape: sameAs(0), vjp: instanceVjp, channels: instanceChannels, weights: [1, 2], trainable: [1, 2] },
+  { type: 'LayerNormalization', shape: layerShape, vjp: layerVjp, channels: opaque('LayerNormalization takes its statistics over the channels it normalises'), weights: [1, 2], trainable: [1, 2] },
+  { type: 'GroupNormalization', shape: sameAs(0), vjp: notDifferentiable, channels: opaque('GroupNormalization takes its statistics over groups of channels'), weights: [1, 2], trainable: [1, 2] },
   { type: 'LRN', shape: sameAs(0), vjp: notDifferentiable, channels: opaque('LRN mixes neighbouring channels') },
   { type: 'LpNormalization', shape: sameAs(0), vjp: notDifferentiable, channels: opaque('LpNormalization takes its norm over the channels') },
 ]

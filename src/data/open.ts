@@ -4,6 +4,7 @@ import type { Store } from '../storage/store.ts'
 import { UserError } from '../tensor/error.ts'
 import { cocoSplitName, cocoSplits, isCoco, readCoco } from './coco.ts'
 import { everything, isFolder, join, noneReadable, type ImageSize, type ReadOptions } from './files.ts'
+import { isImages, readImages } from './images.ts'
 import { isVoc, readVoc, vocSplits } from './voc.ts'
 import { isYolo, readYolo, yoloSplits } from './yolo.ts'
 
@@ -21,6 +22,9 @@ const formats: readonly Format[] = [
   { is: isYolo, splits: yoloSplits, read: readYolo },
 ]
 
+/** Images alone; only asked for where labels are not needed. */
+const plain: Format = { is: isImages, splits: async () => [], read: readImages }
+
 const lookedFor = [
   'VOC (Annotations/ with JPEGImages/)',
   'COCO (annotations/instances_<split>.json with images/)',
@@ -32,6 +36,8 @@ export interface OpenOptions {
   readonly split?: string
   /** Needed for YOLO, and for VOC annotations without a size. */
   readonly imageSize?: ImageSize
+  /** Labels are not needed: a folder of images will do. */
+  readonly unlabelled?: boolean
 }
 
 /**
@@ -39,7 +45,7 @@ export interface OpenOptions {
  * mended or dropped, each with a sentence in `problems`. Throws UserError for an unknown format or split, wrong files, or when nothing is left.
  */
 export async function openDataset(store: Store, root: string, options: OpenOptions = {}): Promise<Dataset> {
-  const { format, base } = await recognise(store, root)
+  const { format, base } = await recognise(store, root, options.unlabelled)
   const splits = await format.splits(store, base)
   const asked = options.split ?? defaultSplit(splits)
   const split = splits.includes(asked) ? asked : ((await format.splitName?.(store, base, asked)) ?? asked)
@@ -52,13 +58,13 @@ export async function openDataset(store: Store, root: string, options: OpenOptio
     const why = dataset.problems.length ? `; first of ${dataset.problems.length} problems: ${dataset.problems[0]}` : ''
     throw new UserError(`${root}: split "${split}" is empty: no image with its annotation was found${why}`)
   }
-  if (dataset.classes.length === 0) throw new UserError(`${root}: no object is labelled in any of its ${dataset.samples.length} images, so there are no classes`)
+  if (dataset.classes.length === 0 && !options.unlabelled) throw new UserError(`${root}: no object is labelled in any of its ${dataset.samples.length} images, so there are no classes`)
   return dataset
 }
 
 /** The splits that the data set at `root` names; "all" is always there beside them. */
-export async function listSplits(store: Store, root: string): Promise<string[]> {
-  const { format, base } = await recognise(store, root)
+export async function listSplits(store: Store, root: string, unlabelled = false): Promise<string[]> {
+  const { format, base } = await recognise(store, root, unlabelled)
   return format.splits(store, base)
 }
 
@@ -68,7 +74,7 @@ export function defaultSplit(splits: readonly string[]): string {
 }
 
 /** The format and its folder: `root`, or the one folder below that has a known form. */
-async function recognise(store: Store, root: string): Promise<{ format: Format; base: string }> {
+async function recognise(store: Store, root: string, unlabelled = false): Promise<{ format: Format; base: string }> {
   const own = await formatOf(store, root)
   if (own) return { format: own, base: root }
   if (!(await isFolder(store, root))) throw new UserError(`${root}: ${(await store.stat(root)) ? 'is a file, a folder was wanted' : 'no such folder; check the path'}`)
@@ -80,8 +86,10 @@ async function recognise(store: Store, root: string): Promise<{ format: Format; 
     if (format) found.push({ format, base })
   }
   if (found.length > 1) throw new UserError(`${root}: holds several data sets; name one of ${found.map((f) => f.base).join(', ')}`)
-  if (!found[0]) throw new UserError(`${root}: no known data set; looked, here and one folder below, for ${lookedFor}`)
-  return found[0]
+  if (found[0]) return found[0]
+  const images = await plain.is(store, root)
+  if (unlabelled && images) return { format: plain, base: root }
+  throw new UserError(`${root}: ${images ? 'holds images, but no labels that are known' : 'no known data set'}; looked, here and one folder below, for ${lookedFor}`)
 }
 
 async function formatOf(store: Store, base: string): Promise<Format | undefined> {

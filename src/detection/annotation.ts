@@ -42,9 +42,9 @@ export interface SkippedImage {
   readonly reason: string
 }
 
-/** One split of a labelled data set. */
+/** One split of a data set; that of plain images (format "images") has no labels and no classes. */
 export interface Dataset {
-  readonly format: 'voc' | 'coco' | 'yolo' | 'shapes'
+  readonly format: 'voc' | 'coco' | 'yolo' | 'shapes' | 'images'
   readonly split: string
   readonly classes: readonly string[]
   readonly samples: readonly Sample[]

@@ -112,7 +112,11 @@ function training(b: Emitter, node: Node, momentum: number): TrainingForm {
   const dims = dimsOf(inputOf(node, 0))
   const count = sizeOf(dims) / dims[1]!
   if (count < 2) throw new UserError(`BatchNormalization "${node.name}" would see one value a channel, which has no variance; train with batches of at least 2 images`)
-  const blend = (state: Value, batch: Value, weight: number): Value => b.add(b.mul(state, b.scalar(1 - momentum)), b.mul(batch, b.scalar(weight)))
+  const blend = (state: Value, batch: Value, weight: number): Value => {
+    const part = b.mul(batch, b.scalar(weight))
+    // At 1 the old state must not be read: the runtime would take its product with 0 for the scratch above, which is written over.
+    return momentum === 1 ? part : b.add(b.mul(state, b.scalar(1 - momentum)), part)
+  }
   const [oldMean, oldVariance] = [inputOf(node, 3), inputOf(node, 4)]
   return {
     outputs: [y!],

@@ -9,10 +9,14 @@ import type { Tensors } from '../runtime/session.ts'
 export interface TaskLoss {
   readonly classification: Value
   readonly localization: Value
+  /** Distance of feature maps from the teacher's. */
+  readonly hint?: Value
 }
 
 /** Made for a detector and batches of one size; the detector's weights and widths may change while it is used. */
 export interface DetectorTask {
+  /** Values of a working copy that `add` looks at beside its outputs; default: none. */
+  wanted?(working: Model): readonly Value[]
   /** Adds the loss on the outputs of `imported`, a copy of `working`; makes the inputs that `feeds` fills beside the image. */
   add(b: Builder, working: Model, imported: ImportedDetector): TaskLoss
   /** The image and what the loss compares with. Buffers are used again: feed one batch before asking for the next. */

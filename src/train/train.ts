@@ -64,12 +64,17 @@ function detectorStep(detector: Detector, task: DetectorTask, batch: number, opt
   const working: Model = workingCopy(detector.model, batch)
   const weights = trainableWeights(working.graph)
   return buildTrainStep((b) => {
-    const imported = importDetector(b, working, batch, { trainable: (v) => weights.has(v), batchStatistics: statisticsMomentum })
-    const { classification, localization } = task.add(b, working, imported)
-    const loss = b.add(classification, localization, 'loss')
+    const imported = importDetector(b, working, batch, {
+      trainable: (v) => weights.has(v),
+      batchStatistics: statisticsMomentum,
+      wanted: [...working.graph.outputs, ...(task.wanted?.(working) ?? [])],
+    })
+    const { classification, localization, hint } = task.add(b, working, imported)
+    const own = b.add(classification, localization, 'loss')
+    const loss = hint ? b.add(own, hint) : own
     return {
       objectives: [{ loss, wrt: imported.parameters.map((p) => p.input) }],
-      metrics: { loss, classification, localization },
+      metrics: { loss, classification, localization, ...(hint && { hint }) },
       updates: imported.updates,
     }
   }, optimizer)

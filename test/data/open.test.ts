@@ -1,6 +1,6 @@
 /** @file Recognising folders, and mapping a data set's classes to a model's. */
 import { describe, expect, it } from 'vitest'
-import { mapClasses, openDataset } from '../../src/data/open.ts'
+import { listSplits, mapClasses, openDataset } from '../../src/data/open.ts'
 import type { Dataset } from '../../src/detection/annotation.ts'
 import { memoryStore } from '../../src/storage/memory.ts'
 import { UserError } from '../../src/tensor/error.ts'
@@ -9,11 +9,25 @@ const voc = (base: string): Record<string, string> => ({ [`${base}/Annotations/a
 
 describe('openDataset', () => {
   it('says what was looked for', async () => {
-    const store = memoryStore({ 'd/readme.txt': 'x', 'd/pictures/a.jpg': 'x' })
+    const store = memoryStore({ 'd/readme.txt': 'x', 'd/papers/a.pdf': 'x' })
     await expect(openDataset(store, 'd')).rejects.toThrow(/^d: no known data set; looked, here and one folder below, for VOC .*, COCO .*, YOLO/)
     await expect(openDataset(store, 'e')).rejects.toThrow('e: no such folder; check the path')
     await expect(openDataset(store, 'd/readme.txt')).rejects.toThrow('d/readme.txt: is a file, a folder was wanted')
     await expect(openDataset(store, 'd')).rejects.toBeInstanceOf(UserError)
+  })
+
+  it('reads plain images only where labels are not needed', async () => {
+    const store = memoryStore({ 'd/readme.txt': 'x', 'd/b.jpg': 'x', 'd/pictures/a.PNG': 'x', 'd/pictures/broken.png': '' })
+    await expect(openDataset(store, 'd')).rejects.toThrow(/^d: holds images, but no labels that are known; looked/)
+    const imageSize = async (bytes: Uint8Array) => {
+      if (bytes.length === 0) throw new UserError('is no readable image')
+      return { width: 5, height: 4 }
+    }
+    const { format, split, samples, skipped, classes } = await openDataset(store, 'd', { imageSize, unlabelled: true })
+    expect({ format, split, classes }).toEqual({ format: 'images', split: 'all', classes: [] })
+    expect(samples.map((s) => [s.id, s.path, s.width, s.height, s.truth.labels.length])).toEqual([['b', 'd/b.jpg', 5, 4, 0], ['pictures/a', 'd/pictures/a.PNG', 5, 4, 0]])
+    expect(skipped).toEqual([{ path: 'd/pictures/broken.png', reason: 'd/pictures/broken.png: is no readable image' }])
+    expect(await listSplits(store, 'd', true)).toEqual([])
   })
 
   it('does not choose between two data sets', async () => {

@@ -1,0 +1,101 @@
+/** @file The task of a student: what its teacher says of each image, on raw outputs and on feature maps. Needs no labels. */
+import { distillLoss, hintLoss, type OutputField } from '../detection/distill-loss.ts'
+import { cloneModel } from '../ir/edit.ts'
+import { dimsOf, type Model, type Value } from '../ir/graph.ts'
+import { valueNamed } from '../ir/walk.ts'
+import type { Builder } from '../ops/builder.ts'
+import type { Runtime, SessionOptions, Tensors } from '../runtime/session.ts'
+import type { Tensor } from '../tensor/tensor.ts'
+import type { Detector } from './detector.ts'
+import { type DetectorTask, imageFeeds, type ImportedDetector } from './task.ts'
+import { workingCopy } from './working-copy.ts'
+
+/** How a teacher's outputs are read; a decoder says it. */
+export interface OutputReading {
+  readonly fields: readonly OutputField[]
+  /** The confidence at the location of each entry, 0 to 1, for a batch of raw outputs; by output name, of the output's size. */
+  confidence(outputs: Tensors): Readonly<Record<string, Float32Array>>
+}
+
+/** A feature map that the student should keep. */
+export interface Hint {
+  readonly name: string
+  /** What of the teacher's map the student still has, by axis; empty where it is whole. */
+  readonly keep: readonly { readonly axis: number; readonly indices: readonly number[] }[]
+}
+
+export interface DistillOptions {
+  readonly runtime: Runtime
+  readonly session?: SessionOptions
+  readonly batch: number
+  /** Weight of class entries where the teacher sees nothing (see distillLoss). */
+  readonly background: number
+  readonly hints: readonly Hint[]
+  readonly hintWeight: number
+}
+
+export const distillDefaults = { background: 0.25, hintWeight: 1 } as const
+
+const teacherOf = (name: string): string => `teacher/${name}`
+const confidenceOf = (name: string): string => `confidence/${name}`
+
+/** Loads the teacher for batches of `options.batch` images. */
+export async function distillTask(teacher: Detector, reading: OutputReading, options: DistillOptions): Promise<DetectorTask> {
+  const { batch, background, hints, hintWeight } = options
+  const model = withHints(workingCopy(teacher.model, batch), hints)
+  const input = model.graph.inputs.find((v) => !v.initializer)!.name
+  const outputs = [...new Set(reading.fields.map((f) => f.output))]
+  const session = await options.runtime.load(model, options.session)
+  return {
+    add(b, working, imported) {
+      const student = (name: string): Value => copyOf(imported, working, name)
+      const fed = (port: string, name: string): Value => b.input(port, 'float32', dimsOf(student(name)))
+      const teachers = new Map(outputs.map((name) => [name, fed(teacherOf(name), name)]))
+      const confidences = new Map(outputs.map((name) => [name, fed(confidenceOf(name), name)]))
+      const losses = distillLoss(b, reading.fields, { student, teacher: (name) => teachers.get(name)!, confidence: (name) => confidences.get(name)! }, { background })
+      return hints.length > 0 && hintWeight > 0 ? { ...losses, hint: addHints(b, model, hints, student, hintWeight) } : losses
+    },
+    wanted: (working) => hints.map((h) => valueNamed(working.graph, h.name)),
+    async feeds(data) {
+      const image = imageFeeds(teacher.card, data)
+      const said = await session.run({ [input]: Object.values(image)[0]! })
+      const confidence = reading.confidence(said)
+      const feeds: Record<string, Tensor> = { ...image }
+      for (const name of outputs) {
+        feeds[teacherOf(name)] = said[name]!
+        feeds[confidenceOf(name)] = { dtype: 'float32', dims: said[name]!.dims, data: confidence[name]! }
+      }
+      for (const { name } of hints) feeds[teacherOf(name)] = said[name]!
+      return feeds
+    },
+    release: () => session.release(),
+  }
+}
+
+/** The mean of the hint losses, weighted. */
+function addHints(b: Builder, teacher: Model, hints: readonly Hint[], student: (name: string) => Value, weight: number): Value {
+  let sum = b.scalar(0)
+  for (const { name, keep } of hints) {
+    let reference = b.input(teacherOf(name), 'float32', dimsOf(valueNamed(teacher.graph, name)))
+    for (const { axis, indices } of keep) reference = b.op('Gather', [reference, b.ints(indices)], { axis })
+    sum = b.add(sum, hintLoss(b, student(name), reference))
+  }
+  return b.mul(sum, b.scalar(weight / hints.length))
+}
+
+function copyOf(imported: ImportedDetector, working: Model, name: string): Value {
+  const copy = imported.values.get(valueNamed(working.graph, name))
+  if (!copy) throw new Error(`"${name}" is not in the training graph`)
+  return copy
+}
+
+/** `model` with the hints' maps as outputs beside its own. */
+function withHints(model: Model, hints: readonly Hint[]): Model {
+  const copy = cloneModel(model).model
+  const { outputs } = copy.graph
+  for (const { name } of hints) {
+    const v = valueNamed(copy.graph, name)
+    if (!outputs.includes(v)) outputs.push(v)
+  }
+  return copy
+}

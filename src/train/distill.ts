@@ -76,7 +76,10 @@ export async function distillTask(teacher: Detector, reading: OutputReading, opt
 function addHints(b: Builder, teacher: Model, hints: readonly Hint[], student: (name: string) => Value, weight: number): Value {
   let sum = b.scalar(0)
   for (const { name, keep } of hints) {
-    let reference = b.input(teacherOf(name), 'float32', dimsOf(valueNamed(teacher.graph, name)))
+    const own = dimsOf(student(name))
+    // The teacher's map is wider where the student was cut; its batch may be free.
+    const dims = own.map((d, axis) => (keep.some((k) => k.axis === axis) ? (valueNamed(teacher.graph, name).shape![axis] as number) : d))
+    let reference = b.input(teacherOf(name), 'float32', dims)
     for (const { axis, indices } of keep) reference = b.op('Gather', [reference, b.ints(indices)], { axis })
     sum = b.add(sum, hintLoss(b, student(name), reference))
   }

@@ -9,7 +9,7 @@ import { remainder } from './messages.ts'
 import { readGraph } from './read-graph.ts'
 
 /** Versions of ONNX's own operator set that are read. */
-const oldestOpset = 9
+const oldestOpset = 7
 const newestOpset = 23
 
 /** Reads an ONNX file and the external data beside it. */

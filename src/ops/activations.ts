@@ -1,31 +1,17 @@
-/** @file Elementwise functions of one operand: arithmetic, activations, casts. */
+/** @file Elementwise functions of one operand: arithmetic, activations, casts. Trigonometry has its own file. */
 import { floatAttribute, intAttribute, stringAttribute } from '../ir/attributes.ts'
 import type { Node, Value } from '../ir/graph.ts'
 import { type DType, isFloat } from '../tensor/dtype.ts'
 import { toNumbers } from '../tensor/tensor.ts'
 import type { Emitter } from './emitter.ts'
 import type { OpDef, Vjp } from './define.ts'
-import { type Arithmetic, castTensor, foldElementwise, foldFirst } from './fold.ts'
-import { broadcastShape, elementwiseChannels, inputOf, masked, sameAs, typed, unaryChannels, unaryVjp, zeroGradient } from './rules.ts'
+import { castTensor, foldFirst } from './fold.ts'
+import { broadcastShape, elementwiseChannels, free, inputOf, masked, ref, typed, unaryChannels, unaryVjp } from './rules.ts'
 import { dtypeOfCode } from './type-codes.ts'
-
-function unary(type: string, vjp: OpDef['vjp'], f: Arithmetic = {}): OpDef {
-  return { type, shape: sameAs(0), vjp, channels: unaryChannels, fold: foldElementwise(f) }
-}
-
-/** A step function. */
-function step(type: string, f?: Arithmetic): OpDef {
-  return { ...unary(type, zeroGradient, f), selects: true }
-}
-
-/** dy f'(x), by the rule for f'. */
-function slope(rule: (b: Emitter, x: Value, y: Value) => Value): Vjp {
-  return unaryVjp((b, dy, x, y) => b.mul(dy, rule(b, x, y)))
-}
+import { slope, square, step, unary } from './unary.ts'
 
 const positive = (b: Emitter, x: Value): Value => b.op('Greater', [x, b.scalar(0)])
 const oneMinus = (b: Emitter, x: Value): Value => b.sub(b.scalar(1), x)
-const square = (b: Emitter, x: Value): Value => b.mul(x, x)
 const attribute = (y: Value, name: string, fallback: number): number => floatAttribute(y.producer!, name, fallback)
 
 const normalDensity = (b: Emitter, x: Value, factor: number): Value => b.mul(b.op('Exp', [b.mul(square(b, x), b.scalar(-factor))]), b.scalar(Math.sqrt(factor / Math.PI)))
@@ -38,6 +24,9 @@ const leaky = slope((b, x, y) => {
 
 /** x > 0: 1; else y + alpha, which is alpha exp(x). */
 const elu = slope((b, x, y) => b.op('Where', [positive(b, x), b.scalar(1), b.add(y, b.scalar(attribute(y, 'alpha', 1)))]))
+
+/** x > 0: 1; else exp(x / alpha), which is y / alpha + 1. */
+const celu = slope((b, x, y) => b.op('Where', [positive(b, x), b.scalar(1), b.add(b.div(y, b.scalar(attribute(y, 'alpha', 1))), b.scalar(1))]))
 
 const selu = slope((b, x, y) => {
   const alpha = attribute(y, 'alpha', 1.6732631921768188)
@@ -108,18 +97,18 @@ export const activations: readonly OpDef[] = [
   unary('Log', unaryVjp((b, dy, x) => b.div(dy, x))),
   unary('Sqrt', unaryVjp((b, dy, _, y) => b.div(b.mul(dy, b.scalar(0.5)), y)), { number: Math.sqrt }),
   unary('Reciprocal', slope((b, _, y) => b.op('Neg', [square(b, y)]))),
-  unary('Sin', slope((b, x) => b.op('Cos', [x]))),
-  unary('Cos', slope((b, x) => b.op('Neg', [b.op('Sin', [x])]))),
-  unary('Atan', unaryVjp((b, dy, x) => b.div(dy, b.add(square(b, x), b.scalar(1))))),
   unary('Erf', slope((b, x) => b.mul(normalDensity(b, x, 1), b.scalar(2)))),
   unary('Relu', unaryVjp((b, dy, _, y) => masked(b, dy, positive(b, y)))),
   unary('LeakyRelu', leaky),
   unary('Elu', elu),
+  unary('Celu', celu),
   unary('Selu', selu),
+  unary('ThresholdedRelu', unaryVjp((b, dy, x, y) => masked(b, dy, b.op('Greater', [x, b.scalar(attribute(y, 'alpha', 1))])))),
+  unary('Shrink', unaryVjp((b, dy, x, y) => masked(b, dy, b.op('Greater', [b.op('Abs', [x]), b.scalar(attribute(y, 'lambd', 0.5))])))),
+  unary('Softsign', slope((b, _, y) => square(b, oneMinus(b, b.op('Abs', [y]))))),
   unary('Sigmoid', slope((b, _, y) => b.mul(y, oneMinus(b, y)))),
   unary('HardSigmoid', slope((b, _, y) => b.mul(sloped(b, y), b.scalar(attribute(y, 'alpha', 0.2))))),
   unary('HardSwish', hardSwish),
-  unary('Tanh', slope((b, _, y) => oneMinus(b, square(b, y)))),
   unary('Softplus', slope((b, x) => b.op('Sigmoid', [x]))),
   unary('Mish', mish),
   unary('Gelu', gelu),
@@ -132,6 +121,17 @@ export const activations: readonly OpDef[] = [
     vjp: cast,
     channels: unaryChannels,
     fold: foldFirst((t, node) => castTensor(t, castTarget(node))),
+  },
+  {
+    type: 'CastLike',
+    shape: (node) => typed(node.inputs[1]?.dtype, node.inputs[0]?.shape),
+    vjp: cast,
+    // Only the second operand's type is read.
+    channels: (node, context) => ({ links: [...unaryChannels(node, context).links, ...(node.inputs[1]?.shape ?? []).map((_, axis) => free(ref(inputOf(node, 1), axis)))] }),
+    fold: (_, [x, like]) => {
+      const out = x && like && castTensor(x, like.dtype)
+      return out && [out]
+    },
   },
   {
     type: 'Dropout',

@@ -96,7 +96,8 @@ function once<T>(make: () => T): () => T {
 
 /** y = scale (x - mean) / sqrt(variance + epsilon) + bias, where all four are float32 constants. */
 function affine(node: Node): Affine | undefined {
-  if (isTraining(node)) return undefined
+  // Scales a position (opset 7, spatial = 0) are no scales a channel.
+  if (isTraining(node) || intAttribute(node, 'spatial', 1) === 0) return undefined
   const [scale, bias, mean, variance] = [1, 2, 3, 4].map((i) => constantOf(node.inputs[i])?.data)
   if (!(scale instanceof Float32Array && bias instanceof Float32Array && mean instanceof Float32Array && variance instanceof Float32Array)) return undefined
   const factor = scale.map((s, i) => s / Math.sqrt(variance[i]! + epsilonOf(node)))

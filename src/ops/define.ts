@@ -103,6 +103,8 @@ export interface OpDef {
    * enters such an op is compared in place of what comes out (pruning/certify).
    */
   readonly selects?: boolean
+  /** Why a model with this op is not pruned at all, with the remedy (quantized arithmetic). */
+  readonly refused?: string
   /** Index of the input that output 0 equals at inference (Identity, Dropout); undefined where this node changes it. */
   readonly passThrough?: (node: Node) => number | undefined
   /** The inference-time affine form, where the parameters are constants. */

@@ -10,6 +10,8 @@ export type IndexMap =
   | { readonly kind: 'block'; readonly size: number }
   /** i <-> i + k * stride, k = 0..count-1 (the same channel of every group) */
   | { readonly kind: 'repeat'; readonly stride: number; readonly count: number }
+  /** i <-> every index of its own block of `size`, on one axis (a group that goes as a whole) */
+  | { readonly kind: 'within'; readonly size: number }
   /** start + j * step <-> j (Slice: `to` is a part of `from`) */
   | { readonly kind: 'slice'; readonly start: number; readonly step: number }
   /** table[j] <-> j (Gather) */
@@ -19,6 +21,7 @@ export const identity: IndexMap = { kind: 'identity' }
 export const offset = (by: number): IndexMap => ({ kind: 'offset', by })
 export const block = (size: number): IndexMap => ({ kind: 'block', size })
 export const repeat = (stride: number, count: number): IndexMap => ({ kind: 'repeat', stride, count })
+export const within = (size: number): IndexMap => ({ kind: 'within', size })
 export const slice = (start: number, step = 1): IndexMap => ({ kind: 'slice', start, step })
 export const table = (indices: readonly number[]): IndexMap => ({ kind: 'table', table: indices })
 
@@ -39,6 +42,10 @@ export function forEachPair(map: IndexMap, from: number, to: number, visit: (i: 
       return
     case 'repeat':
       for (let i = 0; i < from; i++) for (let k = 0; k < map.count; k++) put(i, i + k * map.stride)
+      return
+    case 'within':
+      // The first of each block stands for it: pairs with it tie all.
+      for (let i = 0; i < from; i++) put(i, i - (i % map.size))
       return
     case 'slice':
       for (let j = 0; j < to; j++) put(map.start + j * map.step, j)

@@ -3,7 +3,7 @@ import { intAttribute, stringAttribute } from '../ir/attributes.ts'
 import { constantOf, dimsOf, type Node, type Value } from '../ir/graph.ts'
 import { i64, sizeOf, tensor, toNumbers } from '../tensor/tensor.ts'
 import type { Emitter } from './emitter.ts'
-import { type ChannelRule, type KeptIndices, notDifferentiable, opaque, type OpDef, type PatchEdit, type Vjp } from './define.ts'
+import { type ChannelRule, type KeptIndices, opaque, type OpDef, type PatchEdit, type Vjp } from './define.ts'
 import { gatherTensor } from './fold.ts'
 import { table } from './index-map.ts'
 import { inputOf, link, outputOf, ref, sameAs, typed, wrapAxis, zerosLike } from './rules.ts'
@@ -103,22 +103,22 @@ const gatherElements: OpDef = {
   channels: opaque('every element is picked by an index of its own'),
 }
 
-/** ScatterElements: for reduction "none" the indices must be unique (as ONNX demands), else the gradient of the updates is not defined. */
-const scatterElementsVjp: Vjp = (b, node, [dy]) => {
-  const indices = inputOf(node, 1)
-  const axis = axisOf(node)
-  const reduction = stringAttribute(node, 'reduction', 'none')
-  const refuse = (): never => {
-    throw new Error(`ScatterElements "${node.name}": no gradient for reduction "${reduction}"`)
+/**
+ * Scatters and the op that reads back what was put: for reduction "none" the indices must be unique (as ONNX demands), else the gradient of
+ * the updates is not defined.
+ */
+function scatterVjp(scatter: string, gather: string, attributes: (node: Node) => Record<string, number>): Vjp {
+  return (b, node, [dy]) => {
+    const indices = inputOf(node, 1)
+    const reduction = stringAttribute(node, 'reduction', 'none')
+    if (!dy) return []
+    if (reduction !== 'none' && reduction !== 'add') throw new Error(`${node.opType} "${node.name}": no gradient for reduction "${reduction}"`)
+    const untouched = (): Value => b.op(scatter, [dy, indices, zerosLike(b, dimsOf(inputOf(node, 2)))], attributes(node))
+    return [() => (reduction === 'none' ? untouched() : dy), undefined, () => b.op(gather, [dy, indices], attributes(node))]
   }
-  if (!dy) return []
-  const untouched = (): Value => b.op('ScatterElements', [dy, indices, zerosLike(b, dimsOf(indices))], { axis })
-  return [
-    () => (reduction === 'none' ? untouched() : reduction === 'add' ? dy : refuse()),
-    undefined,
-    () => (reduction === 'none' || reduction === 'add' ? b.op('GatherElements', [dy, indices], { axis }) : refuse()),
-  ]
 }
+
+const scatterElementsVjp = scatterVjp('ScatterElements', 'GatherElements', (node) => ({ axis: axisOf(node) }))
 
 const gatherND: OpDef = {
   type: 'GatherND',
@@ -143,7 +143,8 @@ const gatherND: OpDef = {
 export const indexing: readonly OpDef[] = [
   gather,
   gatherElements,
-  { type: 'ScatterElements', shape: sameAs(0), vjp: scatterElementsVjp, channels: opaque('every element is placed by an index of its own') },
+  // Scatter is what it was called before opset 11.
+  ...['ScatterElements', 'Scatter'].map((type): OpDef => ({ type, shape: sameAs(0), vjp: scatterElementsVjp, channels: opaque('every element is placed by an index of its own') })),
   gatherND,
-  { type: 'ScatterND', shape: sameAs(0), vjp: notDifferentiable, channels: opaque('elements are placed by index tuples') },
+  { type: 'ScatterND', shape: sameAs(0), vjp: scatterVjp('ScatterND', 'GatherND', () => ({})), channels: opaque('elements are placed by index tuples') },
 ]

@@ -1,4 +1,4 @@
-/** @file Comparisons and logic: boolean results, no gradients, channels as elementwise. */
+/** @file Comparisons and logic, on booleans and on bits: no gradients, channels as elementwise. */
 import { notDifferentiable, type OpDef } from './define.ts'
 import { type Arithmetic, foldElementwise } from './fold.ts'
 import { broadcastShape, elementwiseChannels } from './rules.ts'
@@ -29,4 +29,5 @@ export const logic: readonly OpDef[] = [
   predicate('Not', { number: (x) => 1 - x }),
   predicate('IsNaN', { number: (x) => Number(Number.isNaN(x)) }),
   predicate('IsInf', {}),
+  ...['BitShift', 'BitwiseAnd', 'BitwiseOr', 'BitwiseXor', 'BitwiseNot'].map((type): OpDef => ({ type, shape: broadcastShape(), vjp: notDifferentiable, channels: elementwiseChannels })),
 ]

@@ -1,4 +1,4 @@
-/** @file Concat, Split, Transpose, Expand, Tile, DepthToSpace, SpaceToDepth: elements move, none is computed. */
+/** @file Concat, Split, Transpose, Expand, Tile, Trilu, DepthToSpace, SpaceToDepth: elements move, none is computed. */
 import { intAttribute, intsAttribute, stringAttribute } from '../ir/attributes.ts'
 import { setAttribute } from '../ir/edit.ts'
 import { constantOf, type Dim, dimsOf, type Node, staticShape, type Value } from '../ir/graph.ts'
@@ -7,7 +7,7 @@ import type { Emitter } from './emitter.ts'
 import type { KeptIndices, OpDef, PatchEdit } from './define.ts'
 import { allConstant, concatTensors, expandTensor, transposeTensor } from './fold.ts'
 import { block, offset, repeat, slice } from './index-map.ts'
-import { broadcastDims, broadcastLinks, inputOf, intsOf, link, outputOf, presentInputs, ref, typed, unaryVjp, wrapAxis, zerosLike } from './rules.ts'
+import { broadcastDims, broadcastLinks, inputOf, intsOf, link, outputOf, presentInputs, ref, sameAs, typed, unaryVjp, wrapAxis, zerosLike } from './rules.ts'
 import { contentOf, numbersOf } from './shape-data.ts'
 
 const rankOf = (v: Value): number => v.shape?.length ?? 0
@@ -211,6 +211,21 @@ const tile: OpDef = {
   },
 }
 
+/** Keeps the triangle above or below a diagonal of the last two axes. */
+const trilu: OpDef = {
+  type: 'Trilu',
+  shape: sameAs(0),
+  vjp: (b, node, [dy]) => [dy && (() => b.op('Trilu', [dy, node.inputs[1]], { upper: intAttribute(node, 'upper', 1) }))],
+  channels(node) {
+    const x = inputOf(node, 0)
+    const rank = rankOf(x)
+    return {
+      links: [...Array(Math.max(0, rank - 2)).keys()].map((axis) => link(ref(x, axis), ref(outputOf(node), axis))),
+      blocked: [rank - 2, rank - 1].map((axis) => ({ ref: ref(x, axis), reason: 'Trilu keeps a triangle by position' })),
+    }
+  },
+}
+
 const blockSize = (node: Node): number => intAttribute(node, 'blocksize', 1)
 const columnsFirst = (node: Node): boolean => stringAttribute(node, 'mode', 'DCR') === 'CRD'
 
@@ -260,4 +275,4 @@ const spaceToDepth: OpDef = {
   },
 }
 
-export const movement: readonly OpDef[] = [concat, split, transpose, expand, tile, depthToSpace, spaceToDepth]
+export const movement: readonly OpDef[] = [concat, split, transpose, expand, tile, trilu, depthToSpace, spaceToDepth]

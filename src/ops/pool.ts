@@ -1,4 +1,4 @@
-/** @file Pooling: MaxPool, AveragePool and their global forms. */
+/** @file Pooling by maximum, mean and p-norm, over windows and over all positions. */
 import { intAttribute, intsAttribute } from '../ir/attributes.ts'
 import { dimsOf, type Node, type Value } from '../ir/graph.ts'
 import { f32, sizeOf } from '../tensor/tensor.ts'
@@ -57,12 +57,27 @@ function scatterToWinners(b: Emitter, x: Value, dy: Value, node: Node): Value {
 }
 
 /** Every position of a window gets the same share of its cotangent. */
-function spreadOverWindows(b: Emitter, x: Value, dy: Value, node: Node): Value {
+function averageGradient(b: Emitter, x: Value, dy: Value, node: Node): Value {
+  const shares = windowShares(poolWindow(node), dimsOf(x).slice(2), dimsOf(dy).slice(2), intAttribute(node, 'count_include_pad', 0) !== 0)
+  return spreadOverWindows(b, x, b.mul(dy, b.constant(shares, 'shares')), node)
+}
+
+/** d|x|_p/dx = sign(x) (|x| / y)^(p-1); `spread` brings a value of a window to its positions. */
+function normGradient(b: Emitter, node: Node, dy: Value, spread: (v: Value) => Value): Value {
+  const [x, y] = [inputOf(node, 0), outputOf(node)]
+  const p = intAttribute(node, 'p', 2)
+  const power = (v: Value): Value => (p === 2 ? v : b.op('Pow', [v, b.scalar(p - 1)]))
+  // A norm of zero has no slope.
+  const slope = spread(b.div(dy, power(b.op('Max', [y, b.scalar(1e-30)]))))
+  return b.mul(slope, p === 2 ? x : b.mul(b.op('Sign', [x]), power(b.op('Abs', [x]))))
+}
+
+/** Sums what every position's windows hold for it: the transpose of the window's sum. */
+function spreadOverWindows(b: Emitter, x: Value, shares: Value, node: Node): Value {
   const w = poolWindow(node)
   const [n = 1, c = 1, ...spatial] = dimsOf(x)
-  const lengths = dimsOf(dy).slice(2)
+  const lengths = dimsOf(shares).slice(2)
   const ones = b.constant(f32(new Float32Array(sizeOf(w.kernel)).fill(1), [1, 1, ...w.kernel]), 'ones')
-  const shares = b.mul(dy, b.constant(windowShares(w, spatial, lengths, intAttribute(node, 'count_include_pad', 0) !== 0), 'shares'))
   // Windows may reach beyond the padding (ceil_mode) or stop short of it: the end pads make the length exact.
   const surplus = spatial.map((s, i) => w.strides[i]! * (lengths[i]! - 1) + extentOf(w, i) - w.begin[i]! - s)
   const spread = b.op('ConvTranspose', [b.reshape(shares, [n * c, 1, ...lengths]), ones], {
@@ -99,7 +114,19 @@ export const pool: readonly OpDef[] = [
   {
     type: 'AveragePool',
     shape: poolShape,
-    vjp: (b, node, [dy]) => dy ? [() => spreadOverWindows(b, inputOf(node, 0), dy, node)] : [],
+    vjp: (b, node, [dy]) => dy ? [() => averageGradient(b, inputOf(node, 0), dy, node)] : [],
+    channels: perChannel,
+  },
+  {
+    type: 'LpPool',
+    shape: poolShape,
+    vjp: (b, node, [dy]) => dy ? [() => normGradient(b, node, dy, (v) => spreadOverWindows(b, inputOf(node, 0), v, node))] : [],
+    channels: perChannel,
+  },
+  {
+    type: 'GlobalLpPool',
+    shape: globalShape,
+    vjp: (b, node, [dy]) => dy ? [() => normGradient(b, node, dy, (v) => v)] : [],
     channels: perChannel,
   },
   {

@@ -100,6 +100,7 @@ export const reduce: readonly OpDef[] = [
   reduction('ReduceL1', reduceVjp((b, dy, x) => b.mul(dy, b.op('Sign', [x]))), 'contract'),
   reduction('ReduceL2', l2, 'contract'),
   reduction('ReduceSumSquare', reduceVjp((b, dy, x) => b.mul(b.mul(dy, b.scalar(2)), x)), 'contract'),
+  reduction('ReduceLogSum', reduceVjp((b, dy, x, _, y) => expandTo(b, b.div(dy, b.op('Exp', [y()])), x)), 'contract'),
   reduction('ReduceMean', mean, 'the mean over this axis counts its length'),
   reduction('ReduceMax', extremum, 'a zero takes part in the maximum over this axis'),
   reduction('ReduceMin', extremum, 'a zero takes part in the minimum over this axis'),

@@ -23,7 +23,7 @@ export const resizeVjp: Vjp = (b, node, [dy]) => dy ? [() => {
 }] : []
 
 /** One output's weights: pairs of input index and weight. */
-type Row = readonly (readonly [number, number])[]
+export type Row = readonly (readonly [number, number])[]
 
 function rowsOf(node: Node, axis: number, from: number, to: number): Row[] {
   const mode = stringAttribute(node, 'mode', 'nearest')
@@ -89,8 +89,8 @@ function sumBlocks(b: Emitter, dy: Value, from: readonly number[], axes: readonl
   return b.mul(b.op('AveragePool', [dy], { kernel_shape: kernel, strides: kernel }), b.scalar(sizeOf(kernel)))
 }
 
-/** dy contracted along `axis` with the resizing matrix [to,from]. */
-function contract(b: Emitter, dy: Value, axis: number, rows: readonly Row[], from: number): Value {
+/** dy contracted along `axis` with the matrix [to,from] that the rows spell out: the gradient of what they compute. */
+export function contract(b: Emitter, dy: Value, axis: number, rows: readonly Row[], from: number): Value {
   const matrix = new Float32Array(rows.length * from)
   rows.forEach((row, i) => row.forEach(([j, weight]) => (matrix[i * from + j]! += weight)))
   const weights = b.constant(f32(matrix, [rows.length, from]), 'resize')

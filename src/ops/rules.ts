@@ -26,6 +26,9 @@ export function sameAs(index: number): ShapeRule {
   return (node) => [{ dtype: node.inputs[index]?.dtype, shape: node.inputs[index]?.shape }]
 }
 
+/** What the file states of the outputs stands: they are known at run time only. */
+export const asStated: ShapeRule = (node) => node.outputs.map((v) => ({ dtype: v?.dtype, shape: v?.shape }))
+
 /** NumPy broadcasting of two shapes; throws, naming the node, when they do not fit. */
 export function broadcastDims(node: Node, a: readonly Dim[], b: readonly Dim[]): Dim[] {
   const rank = Math.max(a.length, b.length)

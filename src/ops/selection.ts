@@ -1,8 +1,8 @@
-/** @file Selection: TopK, OneHot, NonZero, NonMaxSuppression, CumSum. */
+/** @file Selection and order: TopK, OneHot, NonZero, NonMaxSuppression, Compress, Unique, CumSum, ReverseSequence. */
 import { intAttribute } from '../ir/attributes.ts'
 import { type Dim, dimsOf, type Node, type Value } from '../ir/graph.ts'
 import { notDifferentiable, opaque, type ChannelRule, type OpDef } from './define.ts'
-import { inputOf, link, outputOf, ref, sameAs, typed, wrapAxis, zerosLike } from './rules.ts'
+import { asStated, inputOf, link, outputOf, ref, sameAs, typed, wrapAxis, zerosLike } from './rules.ts'
 import { contentOf, numbersOf } from './shape-data.ts'
 
 const rankOf = (v: Value): number => v.shape?.length ?? 0
@@ -78,5 +78,37 @@ export const selection: readonly OpDef[] = [
       const axis = numbersOf(node.inputs[1])?.[0]
       return axis === undefined ? undefined : wrapAxis(axis, rankOf(inputOf(node, 0)))
     }, 'CumSum adds up along this axis'),
+  },
+  {
+    type: 'Compress',
+    shape(node) {
+      const { dtype, shape } = inputOf(node, 0)
+      const axis = node.attributes.has('axis') ? wrapAxis(intAttribute(node, 'axis', 0), shape?.length ?? 0) : undefined
+      return typed(dtype, axis === undefined ? [undefined] : shape?.map((d, i) => (i === axis ? undefined : d)))
+    },
+    vjp: notDifferentiable,
+    channels: opaque('Compress keeps what a condition tells'),
+    selects: true,
+  },
+  {
+    type: 'Unique',
+    shape: asStated,
+    vjp: notDifferentiable,
+    channels: opaque('Unique sorts values'),
+    selects: true,
+  },
+  {
+    type: 'ReverseSequence',
+    shape: sameAs(0),
+    // Each sequence is turned round within its own length: doing it again undoes it.
+    vjp: (b, node, [dy]) => [dy && (() => b.op('ReverseSequence', [dy, node.inputs[1]], { time_axis: intAttribute(node, 'time_axis', 0), batch_axis: intAttribute(node, 'batch_axis', 1) }))],
+    channels(node) {
+      const x = inputOf(node, 0)
+      const turned = [intAttribute(node, 'time_axis', 0), intAttribute(node, 'batch_axis', 1)]
+      return {
+        links: [...(x.shape ?? []).keys()].filter((axis) => !turned.includes(axis)).map((axis) => link(ref(x, axis), ref(outputOf(node), axis))),
+        blocked: turned.map((axis) => ({ ref: ref(x, axis), reason: 'ReverseSequence turns sequences of stated lengths round' })),
+      }
+    },
   },
 ]

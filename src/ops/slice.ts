@@ -1,5 +1,5 @@
-/** @file Slice and Pad: each is the other's gradient. */
-import { intsAttribute, stringAttribute } from '../ir/attributes.ts'
+/** @file Slice. Its gradient is padding. */
+import { intsAttribute } from '../ir/attributes.ts'
 import { setAttribute } from '../ir/edit.ts'
 import { type Dim, dimsOf, type Node, type Value } from '../ir/graph.ts'
 import { i64, takeAlong } from '../tensor/tensor.ts'
@@ -123,7 +123,7 @@ function bounds(values: readonly number[]): number[] {
   return values.map((v) => Math.max(-(2 ** 53), Math.min(v, 2 ** 53)))
 }
 
-const slice: OpDef = {
+export const slice: OpDef = {
   type: 'Slice',
   shape(node) {
     const x = inputOf(node, 0)
@@ -161,60 +161,3 @@ const slice: OpDef = {
     return [out]
   },
 }
-
-/** Elements added before and after every axis (negative: taken away); undefined where they are computed in the graph. */
-function padsOf(node: Node, rank: number): { before: number[]; after: number[] } | undefined {
-  const given = intsOf(node, 'pads', 1)
-  const axes = node.inputs[3] ? intsOf(node, 'axes', 3)?.map((a) => wrapAxis(a, rank)) : Array.from({ length: rank }, (_, i) => i)
-  if (!given || !axes) return undefined
-  const before = new Array<number>(rank).fill(0)
-  const after = before.slice()
-  axes.forEach((axis, i) => {
-    before[axis] = given[i]!
-    after[axis] = given[i + axes.length]!
-  })
-  return { before, after }
-}
-
-const padVjp: Vjp = (b, node, [dy]) => {
-  const x = dimsOf(inputOf(node, 0))
-  const take = (flowing: Value): Value => {
-    const mode = stringAttribute(node, 'mode', 'constant')
-    const pads = padsOf(node, x.length)
-    if (mode !== 'constant' || !pads) throw new Error(`Pad "${node.name}": no gradient for mode "${mode}"${pads ? '' : ' with pads computed in the graph'}`)
-    const { before, after } = pads
-    const axes = [...before.keys()].filter((i) => before[i] !== 0 || after[i] !== 0)
-    if (axes.length === 0) return flowing
-    // A crop's gradient is padding again.
-    if ([...before, ...after].some((p) => p < 0)) return b.op('Pad', [flowing, b.ints([...before, ...after].map((p) => -p))])
-    return b.op('Slice', [flowing, b.ints(axes.map((i) => before[i]!)), b.ints(axes.map((i) => before[i]! + x[i]!)), b.ints(axes)])
-  }
-  return [dy && (() => take(dy))]
-}
-
-const pad: OpDef = {
-  type: 'Pad',
-  shape(node) {
-    const x = inputOf(node, 0)
-    const pads = x.shape && padsOf(node, x.shape.length)
-    return typed(x.dtype, x.shape?.map((d, i) => {
-      if (!pads) return undefined
-      const more = pads.before[i]! + pads.after[i]!
-      return more === 0 ? d : typeof d === 'number' ? d + more : undefined
-    }))
-  },
-  vjp: padVjp,
-  channels(node) {
-    const x = inputOf(node, 0)
-    const pads = padsOf(node, x.shape?.length ?? 0)
-    if (!pads) return { links: [] }
-    const axes = [...(x.shape ?? []).keys()]
-    const padded = (i: number): boolean => pads.before[i] !== 0 || pads.after[i] !== 0
-    return {
-      links: axes.filter((i) => !padded(i)).map((i) => link(ref(x, i), ref(outputOf(node), i))),
-      blocked: axes.filter(padded).map((i) => ({ ref: ref(x, i), reason: 'the axis is padded' })),
-    }
-  },
-}
-
-export const slices: readonly OpDef[] = [slice, pad]

@@ -1,8 +1,8 @@
-/** @file Softmax and LogSoftmax; before opset 13 they coerce to two dimensions from their axis on. */
+/** @file Softmax, LogSoftmax and Hardmax; before opset 13 they coerce to two dimensions from their axis on. */
 import { intAttribute } from '../ir/attributes.ts'
 import type { Node } from '../ir/graph.ts'
 import type { ChannelRule, OpDef } from './define.ts'
-import { inputOf, link, outputOf, ref, sameAs, unaryVjp, wrapAxis } from './rules.ts'
+import { inputOf, link, outputOf, ref, sameAs, unaryVjp, wrapAxis, zeroGradient } from './rules.ts'
 
 function axisOf(node: Node, opset: number): number {
   return wrapAxis(intAttribute(node, 'axis', opset < 13 ? 1 : -1), inputOf(node, 0).shape?.length ?? 0)
@@ -37,4 +37,5 @@ export const softmax: readonly OpDef[] = [
     vjp: unaryVjp((b, dy, _, y) => b.sub(dy, b.mul(b.op('Exp', [y]), b.sum(dy, [axisOf(y.producer!, b.opset)], true)))),
     channels,
   },
+  { type: 'Hardmax', shape: sameAs(0), vjp: zeroGradient, channels, selects: true },
 ]

@@ -1,8 +1,8 @@
-/** @file How operators changed between opsets 9 and 21, as data: what a node of the older form becomes. */
+/** @file How operators changed between opsets 7 and 21, as data: what a node of the older form becomes. */
 import { floatAttribute, intAttribute, stringAttribute } from '../ir/attributes.ts'
 import { addInitializer, addNode, appendInput, putInput, replaceNode, setAttribute, setInput } from '../ir/edit.ts'
 import { constantOf, type Graph, Node, type Value } from '../ir/graph.ts'
-import { i64, scalar, takeAlong, type Tensor } from '../tensor/tensor.ts'
+import { f32, i64, scalar, takeAlong, type Tensor } from '../tensor/tensor.ts'
 import { inputOf, outputOf, wrapAxis } from './rules.ts'
 import { numbersOf } from './shape-data.ts'
 import { onnxTypeCode } from './type-codes.ts'
@@ -77,6 +77,16 @@ const softmax: Upgrade = {
     const inner = addNode(site.graph, node.opType, [outputOf(flat)], [named('rows')], { axis: -1 }, { before: node })
     const back = addNode(site.graph, 'Reshape', [outputOf(inner), outputOf(shape)], [named('back')], {}, { name: node.name })
     replaceNode(site.graph, node, back)
+  },
+}
+
+/** The scales were an attribute. */
+const upsampleTo9: Upgrade = {
+  since: 9,
+  apply(node, site) {
+    const scales = node.attributes.get('scales')
+    node.attributes.delete('scales')
+    if (scales?.kind === 'floats') putConstant(node, site, 1, f32(scales.value), 'scales')
   },
 }
 
@@ -163,6 +173,15 @@ const dropout: Upgrade = {
   },
 }
 
+/** Statistics a position, as opset 7 could have them, are gone. */
+const batchNormTo9: Upgrade = {
+  since: 9,
+  apply(node) {
+    if (intAttribute(node, 'spatial', 1) === 0) refuse(node, 'has statistics of its own for every position (spatial = 0), which later opsets do not have')
+    node.attributes.delete('spatial')
+  },
+}
+
 /** Mean and variance outputs were for training; since 14 they need training_mode. */
 const batchNorm: Upgrade = {
   since: 14,
@@ -212,9 +231,9 @@ const groupNorm: Upgrade = {
 
 const refuseBefore = (since: number, why: string): Upgrade => ({ since, apply: (node) => refuse(node, why) })
 
-/** By operator name, in the order of opsets. Operators that are not listed kept form and meaning from 9 to 21. */
+/** By operator name, in the order of opsets. Operators that are not listed kept form and meaning from 7 to 21. */
 export const upgrades: Readonly<Record<string, readonly Upgrade[]>> = {
-  BatchNormalization: [batchNorm],
+  BatchNormalization: [batchNormTo9, batchNorm],
   Clip: [clip],
   DFT: [refuseBefore(20, 'takes its axis as an input from opset 20 on, which is not supported')],
   Dropout: [dropout],
@@ -242,7 +261,7 @@ export const upgrades: Readonly<Record<string, readonly Upgrade[]>> = {
   Squeeze: axesToInput(13),
   TopK: [topK],
   Unsqueeze: axesToInput(13),
-  Upsample: [renameTo(10, 'Resize')],
+  Upsample: [upsampleTo9, renameTo(10, 'Resize')],
 }
 
 /** What opsets 22 and 23 brought that 21 does not have: operators, and attributes of older ones. */

@@ -1,7 +1,8 @@
 /** @file What each node says of its channels: the op's links, or the reason why its axes stay whole. */
-import type { Node, Value } from '../ir/graph.ts'
+import type { Model, Node, Value } from '../ir/graph.ts'
 import type { ChannelLinks } from '../ops/define.ts'
 import { lookup } from '../ops/registry.ts'
+import { UserError } from '../tensor/error.ts'
 
 /** A node in messages: its type and name, or its first output's name where it has none. */
 export function nodeLabel(node: Node): string {
@@ -45,4 +46,12 @@ export function mixingWeight(node: Node, links: ChannelLinks): { weight: Value; 
     if (to.value === weight && outputs.has(from.value)) produces.add(to.axis)
   }
   return { weight, consumes, produces: [...produces].sort((a, b) => a - b) }
+}
+
+/** Throws UserError, with the remedy, where a node makes pruning the model pointless (quantized arithmetic). */
+export function refuseUnprunable(model: Model): void {
+  for (const node of model.graph.nodes) {
+    const why = lookup(node.opType, node.domain)?.refused
+    if (why !== undefined) throw new UserError(`the model cannot be pruned: ${nodeLabel(node)}: ${why}`)
+  }
 }

@@ -12,6 +12,7 @@ import type { ImageSource } from '../train/source.ts'
 import { type EpochRecord, trainDetector } from '../train/train.ts'
 import { workingCopy } from '../train/working-copy.ts'
 import { bestUnits, type Budget, solveBudget } from './budget.ts'
+import { refuseUnprunable } from './channel-links.ts'
 import type { Criterion } from './criteria/criterion.ts'
 import { type ChannelGroup, findGroups } from './groups.ts'
 import type { LcpOptions } from './lcp/options.ts'
@@ -96,8 +97,9 @@ export interface PruneResult {
   readonly skipped: Evaluation['skipped']
 }
 
-/** The groups of a model that may be cut. Throws UserError when there are none. */
+/** The groups of a model that may be cut. Throws UserError when there are none, or the model is quantized. */
 export function chooseGroups(detector: Detector, choice: GroupChoice): ChannelGroup[] {
+  refuseUnprunable(detector.model)
   const groups = findGroups(detector.model)
   const chosen = groups.filter((g) => g.prunable && (choice === 'all' || !g.coupled))
   if (chosen.length === 0) throw new UserError(`the model has no channel group to cut (${groups.length} groups, all must stay whole; see inspect)`)

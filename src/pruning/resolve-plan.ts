@@ -2,6 +2,7 @@
 import type { Model, Value } from '../ir/graph.ts'
 import { UserError } from '../tensor/error.ts'
 import type { KeptIndices } from '../ops/define.ts'
+import { refuseUnprunable } from './channel-links.ts'
 import { type ChannelGroup, findGroups, indicesOf } from './groups.ts'
 import { mergeCuts, type PrunePlan, without } from './plan.ts'
 
@@ -17,6 +18,7 @@ export interface ResolvedCut {
  * Throws UserError, naming `source` (the plan's file), where it does not fit.
  */
 export function resolvePlan(model: Model, plan: PrunePlan, source = 'the plan'): ResolvedCut {
+  refuseUnprunable(model)
   const removed = droppedIndices(model, plan, source)
   const lost = new Map<Value, Map<number, Set<number>>>()
   for (const group of findGroups(model)) {

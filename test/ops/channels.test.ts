@@ -3,11 +3,12 @@ import { describe, expect, it } from 'vitest'
 import { createModel, Graph, type Model } from '../../src/ir/graph.ts'
 import { verify } from '../../src/ir/verify.ts'
 import { Builder } from '../../src/ops/builder.ts'
-import { i64, scalar, tensor, type Tensor, toNumbers } from '../../src/tensor/tensor.ts'
+import { f32, floats, i64, scalar, tensor, type Tensor, toNumbers } from '../../src/tensor/tensor.ts'
 import { cutIndex } from '../support/cut.ts'
 import { buildCase, describeCase, normal, type OpCase } from '../support/op-case.ts'
 
 const x = (...dims: number[]): Tensor => normal(dims)
+const positive = (...dims: number[]): Tensor => f32(floats(normal(dims)).map((v) => Math.abs(v) + 0.5), dims)
 const ints = (dims: number[], ...values: number[]): Tensor => i64(values, dims)
 const bools = (dims: number[], ...values: number[]): Tensor => tensor('bool', dims, Uint8Array.from(values))
 const big = tensor('int64', [1], BigInt64Array.of(2n ** 63n - 1n))
@@ -34,6 +35,18 @@ const cases: readonly CutCase[] = [
   { op: 'Greater', inputs: [x(2, 4), x(4)], cut: [1, 3] },
   { op: 'Where', inputs: [bools([4], 1, 0, 1, 0), x(2, 4), scalar(1)], fed: [0, 1], cut: [0, 1] },
 
+  ...['Celu', 'ThresholdedRelu', 'Shrink', 'Softsign', 'Tan', 'Sinh'].map((op): CutCase => ({ op, inputs: [x(2, 4)], cut: [1, 1], left: [2, 3] })),
+  { op: 'CastLike', inputs: [x(2, 4), x(3)], cut: [1, 0], left: [2, 3] },
+  { op: 'LayerNormalization', inputs: [x(2, 4, 3), x(3)], cut: [1, 0], left: [2, 3, 3] },
+  { op: 'LpNormalization', inputs: [x(2, 4, 3)], attributes: { axis: 1, p: 1 }, cut: [1, 0], left: [2, 3, 3] },
+  { op: 'GroupNormalization', inputs: [x(2, 6, 3), x(6), x(6)], attributes: { num_groups: 3 }, cut: [1, 3], left: [2, 4, 3] },
+  { op: 'Hardmax', inputs: [x(2, 4, 3)], cut: [1, 2], left: [2, 3, 3] },
+  { op: 'Trilu', inputs: [x(2, 4, 3)], cut: [0, 1], left: [1, 4, 3] },
+  { op: 'ReverseSequence', inputs: [x(4, 3, 2), ints([3], 4, 1, 3)], cut: [2, 0], left: [4, 3, 1] },
+  { op: 'Einsum', inputs: [x(2, 4), x(4, 3)], attributes: { equation: 'ij,jk->ki' }, cut: [1, 2], left: [3, 2] },
+  { op: 'Einsum', inputs: [x(2, 4), x(4, 3)], attributes: { equation: 'ij,jk->ki' }, cut: [0, 1], left: [3, 1] },
+  { op: 'Einsum', inputs: [x(2, 5, 3), x(3, 4)], attributes: { equation: '...i,ij->...j' }, cut: [1, 1], left: [2, 4, 4] },
+  { op: 'ReduceLogSum', inputs: [positive(2, 4, 3), ints([1], 1)], cut: [1, 0], left: [2, 1, 3] },
   { op: 'ReduceSum', inputs: [x(2, 4, 3), ints([1], 1)], cut: [1, 2], left: [2, 1, 3] },
   { op: 'ReduceSum', inputs: [x(2, 4, 3), ints([1], 1)], attributes: { keepdims: 0 }, cut: [2, 1], left: [2, 2] },
   ...['ReduceL1', 'ReduceL2', 'ReduceSumSquare'].map((op): CutCase => ({ op, inputs: [x(2, 4, 3), ints([1], 1)], attributes: { keepdims: 0 }, cut: [1, 0], left: [2, 3] })),
@@ -88,6 +101,8 @@ const cases: readonly CutCase[] = [
   { op: 'Slice', inputs: [x(2, 6), ints([2], 0, 2), ints([2], 1, 5), ints([2], 0, 1), ints([2], 1, 1)], cut: [1, 0], left: [1, 3] },
   { op: 'Slice', inputs: [x(2, 6)], opset: 9, attributes: { starts: [0, 2], ends: [9, 2 ** 31] }, cut: [1, 4], left: [2, 3] },
   { op: 'Pad', inputs: [x(2, 3, 4), ints([6], 0, 0, 1, 0, 0, 2)], cut: [1, 1], left: [2, 2, 7] },
+  { op: 'Pad', inputs: [x(2, 3), ints([4], 0, 1, 0, 2)], cut: [1, 0], left: [2, 5] },
+  { op: 'Pad', inputs: [x(2, 3)], opset: 10, attributes: { pads: [0, 1, 0, 2], value: { float: 3 } }, cut: [1, 2], left: [2, 5] },
   { op: 'Pad', inputs: [x(2, 3, 4), ints([2], 1, 1), scalar(3), ints([1], -1)], cut: [1, 1], left: [2, 2, 6] },
 
   { op: 'Gather', inputs: [x(2, 4), ints([3], 3, 0, -1)], attributes: { axis: 1 }, cut: [1, 3], left: [2, 1] },
@@ -183,7 +198,18 @@ const whole: readonly (CutCase & { readonly why: RegExp })[] = [
   { op: 'Reshape', inputs: [x(2, 3, 4), ints([2], 2, 12)], fed: [0, 1], cut: [1, 0], why: /not named|computed|merges/ },
   { op: 'Slice', inputs: [x(2, 6), ints([1], 0), ints([1], 6), ints([1], 1), ints([1], 2)], cut: [1, 0], why: /slice with a step/ },
   { op: 'Slice', inputs: [x(2, 6), ints([1], 0), ints([1], 6), ints([1], 1)], fed: [0, 1], cut: [1, 0], why: /computed in the graph/ },
-  { op: 'Pad', inputs: [x(2, 3), ints([4], 0, 1, 0, 0)], cut: [1, 0], why: /padded/ },
+  { op: 'Pad', inputs: [x(2, 3), ints([4], 0, 1, 0, -1)], cut: [1, 0], why: /cropped/ },
+  { op: 'Pad', inputs: [x(2, 3), ints([4], 0, 1, 0, 0)], attributes: { mode: 'edge' }, cut: [1, 0], why: /padded with copies/ },
+  { op: 'Hardmax', inputs: [x(2, 4)], cut: [1, 0], why: /normalises/ },
+  { op: 'LayerNormalization', inputs: [x(2, 4, 3), x(3)], cut: [2, 0], why: /statistics over this axis/ },
+  { op: 'LRN', inputs: [x(2, 4, 3, 3)], attributes: { size: 3 }, cut: [1, 0], why: /neighbouring/ },
+  { op: 'GroupNormalization', inputs: [x(2, 4, 3), x(4), x(4)], attributes: { num_groups: 2 }, cut: [2, 0], why: /statistics over the positions/ },
+  { op: 'InstanceNormalization', inputs: [x(2, 4, 3), x(4), x(4)], cut: [2, 0], why: /statistics over the positions/ },
+  { op: 'Trilu', inputs: [x(2, 4, 3)], cut: [1, 0], why: /triangle/ },
+  { op: 'Compress', inputs: [x(2, 4), bools([4], 1, 0, 1, 1)], attributes: { axis: 1 }, cut: [0, 0], why: /condition/ },
+  { op: 'ReverseSequence', inputs: [x(4, 3, 2), ints([3], 4, 1, 3)], cut: [0, 0], why: /turns sequences/ },
+  { op: 'Einsum', inputs: [x(3, 3)], attributes: { equation: 'ii->i' }, cut: [0, 0], why: /takes a diagonal/ },
+  { op: 'GridSample', inputs: [x(1, 3, 4, 4), x(1, 2, 2, 2)], cut: [2, 0], why: /samples positions/ },
   { op: 'Gather', inputs: [x(2, 4), ints([], 1)], attributes: { axis: 1 }, cut: [1, 0], why: /single or computed index/ },
   { op: 'Gather', inputs: [x(2, 4), ints([2], 1, 2)], attributes: { axis: 1 }, fed: [0, 1], cut: [1, 0], why: /single or computed index/ },
   { op: 'Expand', inputs: [x(2, 3, 1), ints([3], 2, 3, 4)], fed: [0, 1], cut: [1, 0], why: /Expand|not named/ },

@@ -15,9 +15,11 @@ export interface GradientCase extends OpCase {
   readonly take?: readonly number[]
 }
 
-const smooth = ['Neg', 'Exp', 'Sigmoid', 'Tanh', 'Softplus', 'Mish', 'Gelu', 'Erf', 'Sin', 'Cos', 'Atan', 'Identity', 'Softmax', 'LogSoftmax', 'Dropout']
-const kinked = ['Relu', 'LeakyRelu', 'Elu', 'Selu', 'Abs', 'Clip']
+const smooth = ['Neg', 'Exp', 'Sigmoid', 'Tanh', 'Softplus', 'Mish', 'Gelu', 'Erf', 'Softsign', 'Sin', 'Cos', 'Atan', 'Sinh', 'Cosh', 'Asinh', 'Identity', 'Softmax', 'LogSoftmax', 'Dropout']
+const kinked = ['Relu', 'LeakyRelu', 'Elu', 'Celu', 'Selu', 'Abs', 'Clip']
 const reductions = ['ReduceSum', 'ReduceMean', 'ReduceMax', 'ReduceMin', 'ReduceL1', 'ReduceL2', 'ReduceSumSquare', 'ReduceLogSumExp']
+const within = (...dims: number[]): Tensor => f32(floats(normal(dims)).map((v) => 0.5 * Math.sin(3 * v)), dims)
+const beyond = (...dims: number[]): Tensor => f32(floats(positive(...dims)).map((v) => v + 1), dims)
 
 export const gradientCases: readonly GradientCase[] = [
   ...smooth.map((op) => ({ op, inputs: [x(3, 4)] })),
@@ -25,6 +27,12 @@ export const gradientCases: readonly GradientCase[] = [
   ...['Log', 'Sqrt', 'Reciprocal'].map((op) => ({ op, inputs: [positive(3, 4)] })),
   { op: 'LeakyRelu', inputs: [off(3, 5)], attributes: { alpha: 0.3 } },
   { op: 'Elu', inputs: [off(3, 5)], attributes: { alpha: 0.7 } },
+  { op: 'Celu', inputs: [off(3, 5)], attributes: { alpha: 0.7 } },
+  { op: 'ThresholdedRelu', inputs: [off(3, 5)], attributes: { alpha: 0.55 } },
+  { op: 'Shrink', inputs: [off(3, 5)], attributes: { lambd: { float: 0.55 }, bias: { float: 0.2 } } },
+  ...['Tan', 'Asin', 'Acos', 'Atanh'].map((op) => ({ op, inputs: [within(4, 5)] })),
+  { op: 'Acosh', inputs: [beyond(3, 4)] },
+  { op: 'CastLike', inputs: [x(3), f32([1])], by: [0] },
   { op: 'Gelu', inputs: [x(3, 4)], attributes: { approximate: 'tanh' } },
   { op: 'Clip', inputs: [off(4, 10), scalar(-1.05), scalar(2.05)], by: [0] },
   { op: 'Clip', inputs: [off(4, 10), undefined, scalar(1.05)], by: [0] },
@@ -56,6 +64,7 @@ export const gradientCases: readonly GradientCase[] = [
     { op, inputs: [off(2, 3, 4), ints([1], 1)] },
     { op, inputs: [off(2, 1, 4), ints([1], 1)], attributes: { keepdims: 0 } },
   ]),
+  ...[[], [1]].map((axes) => ({ op: 'ReduceLogSum', inputs: [positive(2, 3, 4), ints([axes.length], ...axes)] })),
   { op: 'ReduceSum', inputs: [x(2, 3), ints([0])], attributes: { noop_with_empty_axes: 1 } },
   { op: 'Softmax', inputs: [x(2, 3, 4)], attributes: { axis: 1 } },
   { op: 'LogSoftmax', inputs: [x(2, 3, 4)], attributes: { axis: 0 } },
@@ -72,6 +81,8 @@ export const gradientCases: readonly GradientCase[] = [
   { op: 'Unsqueeze', inputs: [x(2, 3), ints([2], 0, -1)] },
   { op: 'Expand', inputs: [x(3, 1), ints([3], 2, 1, 4)] },
   { op: 'Tile', inputs: [x(2, 1, 3), ints([3], 1, 4, 2)] },
+  { op: 'Trilu', inputs: [x(2, 3, 4)] },
+  { op: 'Trilu', inputs: [x(3, 4), ints([], 1)], attributes: { upper: 0 } },
   { op: 'DepthToSpace', inputs: [x(1, 12, 2, 3)], attributes: { blocksize: 2 } },
   { op: 'DepthToSpace', inputs: [x(1, 18, 2, 3)], attributes: { blocksize: 3, mode: 'CRD' } },
   { op: 'SpaceToDepth', inputs: [x(2, 3, 4, 6)], attributes: { blocksize: 2 } },
@@ -85,6 +96,8 @@ export const gradientCases: readonly GradientCase[] = [
   { op: 'Pad', inputs: [x(2, 3), ints([4], 1, -1, 2, 0)] },
   { op: 'Pad', inputs: [x(2, 3), ints([2], 1, 2), undefined, ints([1], -1)] },
   { op: 'Pad', inputs: [x(2, 3), ints([4], 0, 0, 0, 0)] },
+  ...['reflect', 'edge', 'wrap'].map((mode) => ({ op: 'Pad', inputs: [x(1, 3, 4), ints([6], 0, 1, 2, 0, 2, 3)], attributes: { mode } })),
+  { op: 'Pad', inputs: [x(3, 4), ints([4], 1, -1, 1, 2)], attributes: { mode: 'edge' } },
 
   { op: 'Gather', inputs: [x(3, 4), ints([2, 2], 0, 2, -1, 2)], attributes: { axis: 1 } },
   { op: 'Gather', inputs: [x(3, 4), ints([], 1)] },
@@ -93,6 +106,17 @@ export const gradientCases: readonly GradientCase[] = [
   { op: 'GatherElements', inputs: [x(3, 4), ints([2, 4], 0, 1, 2, 0, 0, 1, 1, -1)] },
   { op: 'ScatterElements', inputs: [x(3, 4), ints([2, 3], 0, 1, 2, 1, 0, -2), x(2, 3)] },
   { op: 'ScatterElements', inputs: [x(3, 4), ints([2, 3], 0, 0, 2, 1, 1, 1), x(2, 3)], attributes: { axis: 1, reduction: 'add' } },
+  { op: 'ScatterND', inputs: [x(3, 4), ints([2, 1], 2, 0), x(2, 4)] },
+  { op: 'ScatterND', inputs: [x(3, 4), ints([2, 2], 2, 0, 1, 3), x(2)] },
+  { op: 'ScatterND', inputs: [x(3, 4), ints([3, 1], 2, 0, 2), x(3, 4)], attributes: { reduction: 'add' } },
+  { op: 'ReverseSequence', inputs: [x(4, 3, 2), ints([3], 4, 1, 3)] },
+  { op: 'ReverseSequence', inputs: [x(3, 4, 2), ints([3], 2, 4, 3)], attributes: { time_axis: 1, batch_axis: 0 } },
+  ...['bij,bjk->bik', 'bij,bjk', 'ij,jk->ki', 'nc,c->n', 'ij,kl->ijkl', 'ij,kl->il'].map((equation) => {
+    const length: Record<string, number> = { b: 2, i: 3, j: 4, k: 5, l: 2, n: 3, c: 4 }
+    return { op: 'Einsum', inputs: equation.split('->')[0]!.split(',').map((letters, i) => normal([...letters].map((l) => length[l]!), i)), attributes: { equation } }
+  }),
+  { op: 'Einsum', inputs: [x(2, 3, 4)], attributes: { equation: 'bij->jb' } },
+  { op: 'Einsum', inputs: [x(2, 3, 4), x(4, 2)], attributes: { equation: '...j,jk->...k' } },
   { op: 'GatherND', inputs: [x(3, 4, 5), ints([3, 2], 0, 1, 2, 3, 0, 1)] },
   { op: 'TopK', inputs: [off(3, 4), ints([1], 2)], outputs: 2, take: [0] },
   { op: 'TopK', inputs: [off(3, 4), ints([1], 2)], attributes: { axis: 0, largest: 0 }, outputs: 2, take: [0] },

@@ -59,7 +59,7 @@ describe('gradients on kinks', () => {
   it('piecewise constant ops and integers let nothing flow back', () => {
     const b = new Builder(new Graph('g'))
     const v = b.input('v', 'float32', [3])
-    for (const op of ['Floor', 'Ceil', 'Round', 'Sign']) {
+    for (const op of ['Floor', 'Ceil', 'Round', 'Sign', 'Hardmax']) {
       const y = b.op(op, [v])
       expect(pullBack(b, new Map([[y, b.floats([1, 1, 1])]]), [v]).size).toBe(0)
     }

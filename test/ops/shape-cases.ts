@@ -11,8 +11,8 @@ const big = tensor('int64', [1], BigInt64Array.of(2n ** 63n - 1n))
 const low = tensor('int64', [1], BigInt64Array.of(-(2n ** 63n)))
 
 const binary = ['Add', 'Sub', 'Mul', 'Div', 'Max', 'Min', 'Equal', 'Greater', 'GreaterOrEqual', 'Less', 'LessOrEqual']
-const unary = ['Neg', 'Abs', 'Sign', 'Floor', 'Ceil', 'Round', 'Exp', 'Sqrt', 'Reciprocal', 'Sin', 'Cos', 'Atan', 'Erf', 'Relu', 'LeakyRelu', 'Elu', 'Selu', 'Sigmoid', 'HardSigmoid', 'HardSwish', 'Tanh', 'Softplus', 'Mish', 'Gelu', 'Identity', 'IsNaN', 'IsInf', 'Softmax', 'LogSoftmax', 'Dropout', 'Clip']
-const reductions = ['ReduceSum', 'ReduceMean', 'ReduceMax', 'ReduceMin', 'ReduceL1', 'ReduceL2', 'ReduceSumSquare', 'ReduceProd', 'ReduceLogSumExp']
+const unary = ['Neg', 'Abs', 'Sign', 'Floor', 'Ceil', 'Round', 'Exp', 'Sqrt', 'Reciprocal', 'Sin', 'Cos', 'Tan', 'Asin', 'Acos', 'Atan', 'Sinh', 'Cosh', 'Asinh', 'Acosh', 'Atanh', 'Erf', 'Relu', 'LeakyRelu', 'Elu', 'Celu', 'Selu', 'ThresholdedRelu', 'Shrink', 'Softsign', 'Sigmoid', 'HardSigmoid', 'HardSwish', 'Tanh', 'Softplus', 'Mish', 'Gelu', 'Identity', 'IsNaN', 'IsInf', 'Softmax', 'LogSoftmax', 'Hardmax', 'Dropout', 'Clip']
+const reductions = ['ReduceSum', 'ReduceMean', 'ReduceMax', 'ReduceMin', 'ReduceL1', 'ReduceL2', 'ReduceSumSquare', 'ReduceProd', 'ReduceLogSum', 'ReduceLogSumExp']
 
 export const shapeCases: readonly OpCase[] = [
   ...binary.flatMap((op) => [
@@ -27,6 +27,11 @@ export const shapeCases: readonly OpCase[] = [
   ...['Neg', 'Abs', 'Identity'].map((op) => ({ op, inputs: [ints([3], 4, -5, 0)] })),
   ...['And', 'Or', 'Xor'].map((op) => ({ op, inputs: [bools([2, 1], 0, 1), bools([3], 0, 1, 1)] })),
   { op: 'Not', inputs: [bools([2], 0, 1)] },
+  ...['BitwiseAnd', 'BitwiseOr', 'BitwiseXor'].map((op) => ({ op, inputs: [ints([2, 1], 6, 1), ints([3], 3, 5, 2)] })),
+  { op: 'BitwiseNot', inputs: [ints([2], 6, 1)] },
+  { op: 'BitShift', inputs: [tensor('uint32', [2], Uint32Array.of(6, 1)), tensor('uint32', [1], Uint32Array.of(2))], attributes: { direction: 'LEFT' } },
+  { op: 'CastLike', inputs: [x(2, 3), ints([1], 0)] },
+  { op: 'CastLike', inputs: [ints([3], 5, 0, -3), f32([0])], fed: [] },
   { op: 'Log', inputs: [positive(3)] },
   { op: 'Sum', inputs: [x(2, 3), x(3), x(2, 1)] },
   { op: 'Mean', inputs: [x(2, 3), x(3)] },
@@ -93,6 +98,7 @@ export const shapeCases: readonly OpCase[] = [
   { op: 'Expand', inputs: [x(3, 1), ints([3], 2, 1, 4)] },
   { op: 'Expand', inputs: [ints([1], 7), ints([2], 2, 3)] },
   { op: 'Tile', inputs: [x(2, 1, 3), ints([3], 1, 4, 2)] },
+  { op: 'Trilu', inputs: [x(2, 3, 4)] },
   { op: 'DepthToSpace', inputs: [x(1, 12, 2, 3)], attributes: { blocksize: 2 } },
   { op: 'DepthToSpace', inputs: [x(1, 9, 2, 3)], attributes: { blocksize: 3, mode: 'CRD' } },
   { op: 'SpaceToDepth', inputs: [x(2, 3, 4, 6)], attributes: { blocksize: 2 } },
@@ -126,6 +132,17 @@ export const shapeCases: readonly OpCase[] = [
   { op: 'TopK', inputs: [x(3, 4), ints([1], 2)], attributes: { axis: 0, largest: 0 }, outputs: 2 },
   { op: 'OneHot', inputs: [ints([2, 3], 0, 1, 2, 0, 1, 2), ints([], 5), f32([0, 1])] },
   { op: 'OneHot', inputs: [ints([2], 0, 1), ints([1], 5), f32([0, 1])], attributes: { axis: 0 } },
+  { op: 'Scatter', inputs: [x(3, 4), ints([1, 4], 0, 1, 2, 0), x(1, 4)], opset: 9 },
+  { op: 'ReverseSequence', inputs: [x(4, 3, 2), ints([3], 4, 1, 3)] },
+  ...['bij,bjk->bik', 'bij,bjk', 'bij,bij->', 'bij , bjk -> kb'].map((equation) => ({ op: 'Einsum', inputs: [x(2, 3, 4), x(...(equation.includes('bjk') ? [2, 4, 5] : [2, 3, 4]))], attributes: { equation } })),
+  { op: 'Einsum', inputs: [x(3, 2)], attributes: { equation: 'ba' } },
+  { op: 'Einsum', inputs: [x(3, 3)], attributes: { equation: 'aa->a' } },
+  { op: 'Einsum', inputs: [x(2, 5, 3, 4), x(2, 5, 4, 2)], attributes: { equation: '...ij,...jk' } },
+  { op: 'Einsum', inputs: [x(2, 3), x(3, 4)], attributes: { equation: 'i...,...j->ij...' } },
+  { op: 'QuantizeLinear', inputs: [x(2, 3), scalar(0.1), tensor('int8', [], Int8Array.of(3))], fed: [0] },
+  { op: 'QuantizeLinear', inputs: [x(2, 3), scalar(0.1)], fed: [0] },
+  { op: 'DequantizeLinear', inputs: [tensor('uint8', [3], Uint8Array.of(1, 2, 3)), scalar(0.1)], fed: [0] },
+  { op: 'DynamicQuantizeLinear', inputs: [x(2, 3)], outputs: 3 },
   { op: 'CumSum', inputs: [x(2, 3), ints([], 1)] },
 
   { op: 'Shape', inputs: [x(2, 3, 4)] },
@@ -153,6 +170,8 @@ export const shapeCases: readonly OpCase[] = [
 /** Shapes that follow only in part: what runs has more to say than inference. */
 export const openCases: readonly (OpCase & { readonly expected: readonly (readonly (number | undefined)[])[] })[] = [
   { op: 'NonZero', inputs: [x(2, 3)], expected: [[2, undefined]] },
+  { op: 'Compress', inputs: [x(3, 4), bools([3], 1, 0, 1)], attributes: { axis: 0 }, expected: [[undefined, 4]] },
+  { op: 'Compress', inputs: [x(3, 4), bools([3], 1, 0, 1)], expected: [[undefined]] },
   { op: 'NonMaxSuppression', inputs: [positive(1, 5, 4), positive(1, 2, 5), ints([1], 3)], expected: [[undefined, 3]] },
   { op: 'Reshape', inputs: [x(2, 3), ints([2], 3, 2)], fed: [0, 1], expected: [[undefined, undefined]] },
   { op: 'Expand', inputs: [x(2, 1), ints([3], 4, 2, 2)], fed: [0, 1], expected: [[undefined, 2, undefined]] },

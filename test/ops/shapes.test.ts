@@ -41,7 +41,7 @@ describe('shapes and types', () => {
       }).map((c) => c.op),
     )
     expect([...folds].sort()).toEqual([
-      'Abs', 'Add', 'And', 'Cast', 'Ceil', 'Concat', 'Constant', 'ConstantOfShape', 'Div', 'Equal', 'Expand', 'Floor', 'Gather', 'Greater', 'GreaterOrEqual',
+      'Abs', 'Add', 'And', 'Cast', 'CastLike', 'Ceil', 'Concat', 'Constant', 'ConstantOfShape', 'Div', 'Equal', 'Expand', 'Floor', 'Gather', 'Greater', 'GreaterOrEqual',
       'Identity', 'IsNaN', 'Less', 'LessOrEqual', 'Max', 'Min', 'Mod', 'Mul', 'Neg', 'Not', 'Or', 'Range', 'Reshape', 'Shape', 'Size', 'Slice', 'Sqrt',
       'Squeeze', 'Sub', 'Transpose', 'Unsqueeze', 'Where', 'Xor',
     ])

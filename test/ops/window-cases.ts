@@ -84,6 +84,12 @@ export const poolCases: readonly OpCase[] = [
   pool('GlobalAveragePool', [2, 3, 4, 5], {}),
   pool('GlobalMaxPool', [2, 3, 4, 5], {}),
   pool('GlobalAveragePool', [2, 3, 4], {}, 9),
+  pool('LpPool', [2, 3, 7, 6], { kernel_shape: [3, 3], strides: [2, 2], pads: [1, 1, 1, 1] }),
+  pool('LpPool', [1, 2, 5, 5], { kernel_shape: [2, 2], p: 3 }),
+  pool('LpPool', [1, 2, 5, 6], { kernel_shape: [3, 2], p: 1 }, 11),
+  pool('GlobalLpPool', [2, 3, 4, 5], {}),
+  pool('GlobalLpPool', [2, 3, 4, 5], { p: 1 }),
+  pool('GlobalLpPool', [2, 3, 4], { p: 3 }),
 ]
 
 const gemm = (a: number[], b: number[], c?: number[], attributes: Record<string, AttributeInit> = {}, opset = 21): OpCase =>
@@ -121,6 +127,14 @@ export const normCases: readonly OpCase[] = [
   { op: 'InstanceNormalization', inputs: [x(2, 3, 4, 5), w(3), w(3)] },
   { op: 'InstanceNormalization', inputs: [x(2, 3, 5), w(3), w(3)], attributes: { epsilon: 0.01 } },
   { op: 'LayerNormalization', inputs: [x(2, 3, 8), w(8), normal([8], 'b')] },
+  { op: 'GroupNormalization', inputs: [x(2, 6, 4, 5), w(6), w(6)], attributes: { num_groups: 2 } },
+  { op: 'GroupNormalization', inputs: [x(2, 6, 4), w(6), w(6)], attributes: { num_groups: 6, epsilon: 0.01 } },
+  { op: 'GroupNormalization', inputs: [x(2, 6, 4, 5), w(2), w(2)], attributes: { num_groups: 2 }, opset: 18 },
+  { op: 'LRN', inputs: [x(2, 6, 4, 5)], attributes: { size: 3, alpha: { float: 0.3 }, beta: { float: 0.75 }, bias: { float: 2 } } },
+  { op: 'LRN', inputs: [x(1, 7, 3, 3)], attributes: { size: 5, alpha: { float: 1 } } },
+  ...[1, 2].flatMap((p) => [0, -1].map((axis): OpCase => ({ op: 'LpNormalization', inputs: [spaced([3, 4, 2], p)], attributes: { axis, p } }))),
+  { op: 'MeanVarianceNormalization', inputs: [x(2, 3, 4, 5)] },
+  { op: 'MeanVarianceNormalization', inputs: [x(2, 3, 4, 5)], attributes: { axes: [2, 3] } },
   { op: 'LayerNormalization', inputs: [x(2, 3, 4), w(3, 4), normal([3, 4], 'b')], attributes: { axis: 1, epsilon: 0.01 } },
 ]
 
@@ -137,4 +151,17 @@ export const resizeCases: readonly OpCase[] = [
   resize([1, 2, 5, 6], undefined, [1, 2, 8, 9], { mode: 'linear', coordinate_transformation_mode: 'align_corners' }),
   resize([1, 2, 5, 6], [1, 1, 2, 2], undefined, { mode: 'linear', coordinate_transformation_mode: 'pytorch_half_pixel' }),
   resize([1, 2, 5, 6], [2, 2], undefined, { axes: [2, 3] }),
+]
+
+/** Shapes alone: forms that have no gradient, or several outputs. */
+export const furtherShapes: readonly OpCase[] = [
+  { op: 'MaxPool', inputs: [normal([1, 2, 7, 7])], attributes: { kernel_shape: [3, 3], strides: [2, 2], pads: [1, 1, 1, 1] }, outputs: 2 },
+  { op: 'LayerNormalization', inputs: [normal([2, 3, 4]), normal([4])], outputs: 3 },
+  { op: 'Upsample', inputs: [normal([1, 2, 3, 4]), f32([1, 1, 2, 2.5])], attributes: { mode: 'nearest' }, opset: 9, fed: [0] },
+  { op: 'Resize', inputs: [normal([1, 2, 3, 30]), f32([1, 1, 2.5, 0.1])], opset: 10, fed: [0] },
+  { op: 'Resize', inputs: [normal([1, 2, 3, 4]), f32([]), f32([]), i64([1, 2, 6, 5])], opset: 11, fed: [0] },
+  { op: 'Resize', inputs: [normal([1, 2, 3, 4]), f32([]), f32([1, 1, 1.5, 0.5])], opset: 13, fed: [0] },
+  { op: 'RoiAlign', inputs: [normal([2, 3, 8, 8]), f32([0, 0, 4, 4, 1, 1, 6, 7, 2, 2, 5, 5], [3, 4]), i64([0, 1, 1])], attributes: { output_height: 7, output_width: 5, sampling_ratio: 2 } },
+  { op: 'MaxRoiPool', inputs: [normal([2, 3, 8, 8]), f32([0, 0, 0, 4, 4, 1, 1, 1, 6, 7], [2, 5])], attributes: { pooled_shape: [3, 2] } },
+  { op: 'GridSample', inputs: [normal([2, 3, 8, 8]), normal([2, 5, 4, 2])] },
 ]

@@ -9,12 +9,12 @@ import { findGroups } from '../../src/pruning/groups.ts'
 import { makePlan } from '../../src/pruning/plan.ts'
 import { applyPlan } from '../../src/pruning/surgery.ts'
 import { createRng, shuffled } from '../../src/tensor/rng.ts'
-import { f32, floats, i64 } from '../../src/tensor/tensor.ts'
+import { f32, floats, i64, tensor } from '../../src/tensor/tensor.ts'
 import { inputsFor, Net, run } from '../pruning/nets.ts'
 
 /** Two convolutions with `middle` between them: its channels are 6. */
 function between(middle: (net: Net, x: Value) => Value, seed = 1): Model {
-  const net = new Net(seed, [2, 3, 8, 8])
+  const net = new Net(seed, [2, 3, 8, 8], 21)
   const y = middle(net, net.conv('first', net.x, 6))
   return net.model(net.conv('last', net.act('Sigmoid', y), 4, 1))
 }
@@ -31,6 +31,21 @@ const nets: Record<string, (net: Net, x: Value) => Value> = {
   'depthwise ConvTranspose': (net, x) => net.b.op('ConvTranspose', [x, net.weight('mid.w', [6, 1, 2, 2])], { group: 6 }),
   'BatchNormalization': (net, x) => net.norm('mid', x),
   'InstanceNormalization': (net, x) => net.b.op('InstanceNormalization', [x, net.weight('s', [6]), net.weight('b', [6])]),
+  'LpNormalization': (net, x) => net.b.op('LpNormalization', [x], { axis: 1 }),
+  'L2 normalisation in parts': (net, x) => net.b.div(x, net.b.op('Clip', [net.b.op('Sqrt', [net.b.op('ReduceSum', [net.b.mul(x, x), net.b.ints([1])])]), net.b.scalar(1e-6)])),
+  'MeanVarianceNormalization by position': (net, x) => net.b.op('MeanVarianceNormalization', [x], { axes: [2, 3] }),
+  // Whole groups go: 2 channels each.
+  'GroupNormalization': (net, x) => net.b.op('GroupNormalization', [x, net.weight('s', [6]), net.weight('b', [6])], { num_groups: 3 }),
+  'group normalisation in parts': (net, x) => {
+    const groups = net.b.op('InstanceNormalization', [net.b.reshape(x, [2, 3, -1]), net.weight('s', [3]), net.weight('b', [3])])
+    return net.b.add(net.b.mul(net.b.reshape(groups, [2, 6, 8, 8]), net.weight('gamma', [6, 1, 1], 1)), net.weight('beta', [6, 1, 1], 1))
+  },
+  'padded channels': (net, x) => net.b.add(net.b.op('Pad', [x, net.b.ints([0, 1, 0, 0, 0, 3, 0, 0])]), net.conv('mid', x, 10, 1)),
+  'Einsum': (net, x) => net.b.op('Einsum', [x, net.weight('mid.w', [6, 5])], { equation: 'nchw,cd->ndhw' }),
+  'Einsum of channels alone': (net, x) => net.b.op('Einsum', [x, net.weight('v', [6])], { equation: 'nchw,c->nchw' }),
+  'GridSample': (net, x) => net.b.op('GridSample', [x, net.weight('grid', [2, 5, 4, 2])]),
+  'GlobalLpPool': (net, x) => net.b.op('GlobalLpPool', [x]),
+  'LpPool': (net, x) => net.b.op('LpPool', [x], { kernel_shape: [2, 2] }),
   'MaxPool': (net, x) => net.b.op('MaxPool', [x], { kernel_shape: [3, 3], strides: [2, 2], ceil_mode: 1 }),
   'AveragePool': (net, x) => net.b.op('AveragePool', [x], { kernel_shape: [2, 2], strides: [2, 2] }),
   'Resize by scales': (net, x) => net.b.op('Resize', [x, undefined, net.b.floats([1, 1, 2, 2])]),
@@ -56,8 +71,8 @@ describe('cutting gives what zeroing gives', () => {
   it.each(Object.keys(nets))('%s', async (name) => {
     const { worst, groups } = await cutSome(between(nets[name]!), 3)
     expect(worst).toBeLessThan(2e-6)
-    // The channels between the two outer convolutions; where the middle mixes channels, those before and those after it.
-    expect(groups).toBe(/^(Conv|grouped|three)/.test(name) ? 2 : 1)
+    // The channels between the two outer convolutions; where the middle mixes channels, those before and those after it (those beside it, where it pads).
+    expect(groups).toBe(/^(Conv|grouped|three|padded|Einsum$)/.test(name) ? 2 : 1)
   })
 
   it('the groups of a depthwise convolution follow, those of others stay', async () => {
@@ -83,13 +98,23 @@ describe('cutting gives what zeroing gives', () => {
     expect(worst).toBeLessThan(2e-6)
   })
 
-  it.each(['LayerNormalization', 'LRN', 'LpNormalization'])('%s keeps its channels', async (type) => {
+  it.each(['LayerNormalization', 'LRN', 'MeanVarianceNormalization'])('%s keeps its channels', async (type) => {
     const model = between((net, x) => {
       if (type === 'LRN') return net.b.op(type, [x], { size: 3 })
-      if (type === 'LpNormalization') return net.b.op(type, [x], { axis: 1 })
+      if (type === 'MeanVarianceNormalization') return net.b.op(type, [x], { axes: [1, 2, 3] })
       return net.b.op(type, [x, net.weight('s', [6, 8, 8])], { axis: 1 })
     })
     expect(findGroups(model).filter((g) => g.prunable)).toEqual([])
+  })
+})
+
+describe('quantized models', () => {
+  it('keep their channels, and say why', () => {
+    const model = between((net, x) => {
+      const scale = [net.b.scalar(0.1), net.b.constant(tensor('uint8', [], Uint8Array.of(128)))]
+      return net.b.op('DequantizeLinear', [net.b.op('QuantizeLinear', [x, ...scale], {}, 'q'), ...scale])
+    })
+    expect(findGroups(model)[0]!.reason).toBe('QuantizeLinear "q": the model is quantized; prune the float model, then quantize the pruned one')
   })
 })
 

@@ -7,25 +7,12 @@ import { nodeRuntime } from '../../src/runtime/node.ts'
 import { runOnce } from '../../src/runtime/session.ts'
 import { f32, i64 } from '../../src/tensor/tensor.ts'
 import { buildCase, describeCase, normal, type OpCase } from '../support/op-case.ts'
-import { convCases, normCases, poolCases, productCases, resizeCases } from './window-cases.ts'
+import { convCases, furtherShapes, normCases, poolCases, productCases, resizeCases } from './window-cases.ts'
 
 const maxPool = { kernel_shape: [3, 3], strides: [2, 2], pads: [1, 1, 1, 1] }
 
-const further: readonly OpCase[] = [
-  { op: 'MaxPool', inputs: [normal([1, 2, 7, 7])], attributes: maxPool, outputs: 2 },
-  { op: 'LRN', inputs: [normal([1, 4, 3, 3])], attributes: { size: 3 } },
-  { op: 'LpNormalization', inputs: [normal([1, 4, 3, 3])], attributes: { axis: 1 } },
-  { op: 'GroupNormalization', inputs: [normal([1, 4, 3, 3]), normal([4]), normal([4])], attributes: { num_groups: 2 } },
-  { op: 'LayerNormalization', inputs: [normal([2, 3, 4]), normal([4])], outputs: 3 },
-  { op: 'Upsample', inputs: [normal([1, 2, 3, 4]), f32([1, 1, 2, 2.5])], attributes: { mode: 'nearest' }, opset: 9, fed: [0] },
-  { op: 'Resize', inputs: [normal([1, 2, 3, 30]), f32([1, 1, 2.5, 0.1])], opset: 10, fed: [0] },
-  { op: 'Resize', inputs: [normal([1, 2, 3, 4]), f32([]), f32([]), i64([1, 2, 6, 5])], opset: 11, fed: [0] },
-  { op: 'Resize', inputs: [normal([1, 2, 3, 4]), f32([]), f32([1, 1, 1.5, 0.5])], opset: 13, fed: [0] },
-  { op: 'RoiAlign', inputs: [normal([2, 3, 8, 8]), f32([0, 0, 4, 4, 1, 1, 6, 7, 2, 2, 5, 5], [3, 4]), i64([0, 1, 1])], attributes: { output_height: 7, output_width: 5, sampling_ratio: 2 } },
-]
-
 describe('shapes and types', () => {
-  const cases = [...convCases, ...poolCases, ...productCases, ...normCases, ...resizeCases, ...further]
+  const cases = [...convCases, ...poolCases, ...productCases, ...normCases, ...resizeCases, ...furtherShapes]
   it.each(cases.map((c) => [describeCase(c), c] as const))('%s', async (_, c) => {
     const { model, node, feeds } = buildCase(c)
     const inferred = node.outputs.map((v) => ({ dtype: v!.dtype, shape: v!.shape }))

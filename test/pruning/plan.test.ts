@@ -4,6 +4,9 @@ import type { Model } from '../../src/ir/graph.ts'
 import { findGroups } from '../../src/pruning/groups.ts'
 import { composePlans, makePlan, parsePlan, type PrunePlan } from '../../src/pruning/plan.ts'
 import { applyPlan } from '../../src/pruning/surgery.ts'
+import { chooseGroups } from '../../src/pruning/prune.ts'
+import type { Detector } from '../../src/train/detector.ts'
+import { tensor } from '../../src/tensor/tensor.ts'
 import { UserError } from '../../src/tensor/error.ts'
 import { Net } from './nets.ts'
 
@@ -171,6 +174,16 @@ describe('plans', () => {
     expect(make('c1.w', [1, 1])).toThrow('listed twice')
     expect(make('head.w', [0])).toThrow('cannot be cut')
     expect(make('head.w', [0, 1])().groups).toEqual([])
+  })
+
+  it('are refused on a quantized model, with the remedy', () => {
+    const net = new Net(1)
+    const scale = [net.b.scalar(0.1), net.b.constant(tensor('uint8', [], Uint8Array.of(128)))]
+    const y = net.b.op('DequantizeLinear', [net.b.op('QuantizeLinear', [net.conv('c1', net.x, 4, 1), ...scale], {}, 'q'), ...scale])
+    const model = net.model(net.conv('head', net.act('Relu', y), 2, 1))
+    const remedy = 'the model cannot be pruned: QuantizeLinear "q": the model is quantized; prune the float model, then quantize the pruned one'
+    expect(() => applyPlan(model, planOf(chain()))).toThrow(new UserError(remedy))
+    expect(() => chooseGroups({ model } as Detector, 'all')).toThrow(new UserError(remedy))
   })
 
   it('compose only in order', () => {

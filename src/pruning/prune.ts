@@ -5,10 +5,12 @@ import type { Runtime, SessionOptions } from '../runtime/session.ts'
 import { createRng } from '../tensor/rng.ts'
 import { UserError } from '../tensor/error.ts'
 import type { Detector } from '../train/detector.ts'
+import { distillTask, type Hint, type OutputReading } from '../train/distill.ts'
 import { distinctImages, type Evaluation, evaluate } from '../train/evaluate.ts'
 import type { Listener } from '../train/events.ts'
 import { multiboxTask } from '../train/multibox.ts'
-import type { ImageSource } from '../train/source.ts'
+import { type ImageSource, loaderFor } from '../train/source.ts'
+import type { DetectorTask } from '../train/task.ts'
 import { type EpochRecord, trainDetector } from '../train/train.ts'
 import { workingCopy } from '../train/working-copy.ts'
 import { bestUnits, type Budget, solveBudget } from './budget.ts'
@@ -19,6 +21,9 @@ import type { LcpOptions } from './lcp/options.ts'
 import { runLcp, type StageLog } from './lcp/run.ts'
 import { createLoaders, type Workspace } from './lcp/workspace.ts'
 import { makePlan, type PrunePlan } from './plan.ts'
+import { recalibrate } from './recalibrate.ts'
+import { resolvePlan } from './resolve-plan.ts'
+import { evenStageEnds } from './stages.ts'
 import { applyPlan } from './surgery.ts'
 
 /** "inner": channels that one layer produces, as the paper prunes; "all": residual streams too. */
@@ -41,6 +46,13 @@ export interface FinetuneOptions {
   readonly totalPasses?: number
 }
 
+/** The unpruned detector as the teacher of the pruned one, in place of labels. */
+export interface TeacherOptions {
+  readonly reading: OutputReading
+  readonly background: number
+  readonly hintWeight: number
+}
+
 export interface PruneOptions {
   readonly runtime: Runtime
   readonly session?: SessionOptions
@@ -48,6 +60,10 @@ export interface PruneOptions {
   readonly budget: BudgetRequest
   readonly lcp: LcpOptions
   readonly finetune: FinetuneOptions
+  /** Whom training follows while pruning and after it; undefined: the labels, by the detector's own loss. */
+  readonly teacher?: TeacherOptions
+  /** Images on which statistics are measured anew after the cut (see recalibrate); default 0: they are left. */
+  readonly recalibrate?: number
   readonly augment: AugmentOptions
   readonly seed: number
   readonly listener?: Listener
@@ -119,6 +135,7 @@ export async function select(detector: Detector, train: ImageSource, options: Pr
     return { plan, detector: { ...detector, model: applyPlan(detector.model, plan) }, budget, stages: [], passes: { selection: 0, stage: 0, update: 0 }, skipped: [] }
   }
   const passes = { selection: 0, stage: 0, update: 0 }
+  const task = await taskOf(detector, options, options.lcp.batch)
   const workspace: Workspace = {
     runtime: options.runtime,
     session: options.session,
@@ -129,13 +146,44 @@ export async function select(detector: Detector, train: ImageSource, options: Pr
     baseline: detector,
     baselineGraph: workingCopy(detector.model, options.lcp.batch),
     train,
-    task: multiboxTask(detector, options.lcp.batch),
+    task,
     ...createLoaders(detector, train, options.lcp, options.augment, seed),
     passes,
   }
   const unreadable = (): Evaluation['skipped'] => distinctImages([...train.dataset.skipped, ...workspace.selection.skipped, ...workspace.training.skipped])
-  const outcome = await runLcp(workspace, criterion, groups, budget.widths)
+  const outcome = await runLcp(workspace, criterion, groups, budget.widths).finally(() => task.release())
   return { plan: makePlan(groups, outcome.kept, origin), detector: outcome.detector, budget, stages: outcome.stages, passes, skipped: unreadable() }
+}
+
+/** What training follows, for batches of `batch`; `hints`: feature maps that a student should keep. */
+async function taskOf(detector: Detector, { teacher, runtime, session }: PruneOptions, batch: number, hints: readonly Hint[] = []): Promise<DetectorTask> {
+  return teacher ? distillTask(detector, teacher.reading, { runtime, session, batch, hints, background: teacher.background, hintWeight: teacher.hintWeight }) : multiboxTask(detector, batch)
+}
+
+/** The maps at the stage ends, with what the cut left of their channels. */
+function hintsOf(detector: Detector, plan: PrunePlan, choice: GroupChoice): Hint[] {
+  const named = detector.card.stageEnds ?? []
+  const ends = named.length > 0 ? named : evenStageEnds(detector.model, chooseGroups(detector, choice))
+  const { axes } = resolvePlan(detector.model, plan)
+  const kept = new Map([...axes].map(([value, byAxis]) => [value.name, [...byAxis].map(([axis, indices]) => ({ axis, indices }))]))
+  return ends.map((name) => ({ name, keep: kept.get(name) ?? [] }))
+}
+
+/** The cut detector with statistics measured on training images, where asked for. */
+async function recalibrated(detector: Detector, cut: Detector, plan: PrunePlan, train: ImageSource, options: PruneOptions): Promise<Detector> {
+  const images = options.recalibrate ?? 0
+  if (images === 0) return cut
+  const { batch } = options.finetune
+  const loader = loaderFor(train, detector.card, { batch, seed: `${options.seed}/recalibrate`, shuffle: true, dropLast: true, cacheBytes: 0 })
+  const batches = []
+  options.listener?.({ type: 'phase', name: 'recalibrate', total: Math.ceil(images / batch), unit: 'batches' })
+  for await (const data of loader.epoch(0)) {
+    batches.push(data)
+    if (batches.length * batch >= images) break
+  }
+  const result = await recalibrate(detector, cut, plan, { runtime: options.runtime, session: options.session, batches })
+  options.listener?.({ type: 'end', summary: `statistics of ${batches.length * batch} images` })
+  return result
 }
 
 /** Measures, selects, cuts, measures, fine-tunes (best epoch by `val`), measures. */
@@ -148,18 +196,21 @@ export async function prune(detector: Detector, sources: PruneSources, options: 
   if (images < options.finetune.batch) throw new UserError(`split "${sources.train.dataset.split}" has ${images} images, a step of fine-tuning needs ${options.finetune.batch}; choose a smaller --finetune-batch`)
   const before = await measure(detector)
   const selected = await select(detector, sources.train, options)
-  const cut = await measure(selected.detector)
+  const start = await recalibrated(detector, selected.detector, selected.plan, sources.train, options)
+  const cut = await measure(start)
   const spent = selected.passes.selection + selected.passes.stage + selected.passes.update
   const epochs = finetuneEpochs(options.finetune, spent, images)
-  const tuned = epochs === 0 ? undefined : await trainDetector(selected.detector, sources.train, sources.val, {
+  const task = epochs === 0 ? undefined : await taskOf(detector, options, options.finetune.batch, options.teacher ? hintsOf(detector, selected.plan, options.budget.groups) : [])
+  const tuned = task && await trainDetector(start, sources.train, sources.val, {
     ...options,
+    task,
     epochs,
     batch: options.finetune.batch,
     rate: options.finetune.rate,
     warmup: options.finetune.warmup,
     optimizer: { type: 'sgd', momentum: 0.9, weightDecay: 5e-4, clipNorm: 10 },
-  })
-  const result = tuned?.detector ?? selected.detector
+  }).finally(() => task.release())
+  const result = tuned?.detector ?? start
   const finetune = tuned?.passes ?? 0
   return {
     plan: selected.plan,

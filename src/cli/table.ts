@@ -1,10 +1,11 @@
 /** @file Plain tables for people. */
 
-/** Columns padded to their widest cell; the first is left-aligned, the others right-aligned unless `left`. */
-export function table(header: readonly string[], rows: readonly (readonly string[])[], left = false): string {
+/** Columns padded to their widest cell; the first is left-aligned, the others right-aligned unless `left` says so of all or of each. */
+export function table(header: readonly string[], rows: readonly (readonly string[])[], left: boolean | readonly boolean[] = false): string {
   const all = [header, ...rows]
   const widths = header.map((_, i) => Math.max(...all.map((row) => (row[i] ?? '').length)))
-  const line = (row: readonly string[]): string => row.map((cell, i) => (left || i === 0 ? cell.padEnd(widths[i]!) : cell.padStart(widths[i]!))).join('  ').trimEnd()
+  const isLeft = (i: number): boolean => i === 0 || (typeof left === 'boolean' ? left : left[i] === true)
+  const line = (row: readonly string[]): string => row.map((cell, i) => (isLeft(i) ? cell.padEnd(widths[i]!) : cell.padStart(widths[i]!))).join('  ').trimEnd()
   return [line(header), widths.map((w) => '-'.repeat(w)).join('  '), ...rows.map(line)].join('\n')
 }
 

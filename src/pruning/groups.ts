@@ -73,7 +73,7 @@ function tieAll(model: Model, slots: SlotTable): Weights[] {
   const weights: Weights[] = []
   const blockAll = (v: Value, reason: string): void => v.shape?.forEach((_, axis) => slots.block({ value: v, axis }, reason))
   // Old files list weights as inputs too: those are constants to us.
-  for (const v of graph.inputs) if (!v.initializer) blockAll(v, `"${v.name}" is an input of the model`)
+  for (const v of graph.inputs) if (!v.initializer) blockAll(v, `"${v.name}"${readerOf(v)} is an input of the model`)
   for (const node of graph.nodes) {
     const links = channelLinks(node, opset)
     if ('whole' in links) for (const v of touched(node)) blockAll(v, links.whole)
@@ -87,8 +87,14 @@ function tieAll(model: Model, slots: SlotTable): Weights[] {
     }
     for (const v of capturedBy(node)) blockAll(v, `"${v.name}" is read inside a subgraph of ${nodeLabel(node)}`)
   }
-  for (const v of graph.outputs) blockAll(v, `"${v.name}" is an output of the model`)
+  for (const v of graph.outputs) blockAll(v, `"${v.name}"${v.producer ? `, which ${nodeLabel(v.producer)} makes,` : ''} is an output of the model`)
   return weights
+}
+
+/** ", which Conv "c1" reads," */
+function readerOf(v: Value): string {
+  const [use] = v.uses
+  return use ? `, which ${nodeLabel(use.node)} reads,` : ''
 }
 
 function tieNode(node: Node, links: ChannelLinks, slots: SlotTable): void {
@@ -102,7 +108,7 @@ function tieNode(node: Node, links: ChannelLinks, slots: SlotTable): void {
   for (const value of touched(node)) {
     value.shape?.forEach((length, axis) => {
       if (named.has(slots.axisOf({ value, axis }))) return
-      const reason = length === 1 ? `"${value.name}" has only one entry on axis ${axis}` : `${nodeLabel(node)} needs axis ${axis} of "${value.name}" whole`
+      const reason = length === 1 ? `${nodeLabel(node)}: "${value.name}" has only one entry on axis ${axis}` : `${nodeLabel(node)} needs axis ${axis} of "${value.name}" whole`
       slots.block({ value, axis }, reason)
     })
   }
@@ -132,6 +138,13 @@ function describe(found: GatheredClasses, weights: readonly Weights[], joins: re
   }
 }
 
+/** Why no channel of a group can go: its own reason, or that it has one unit, which plans leave to every group. Undefined where some can. */
+export function wholeReason({ channels, reason, producers: [first] }: ChannelGroup): string | undefined {
+  if (reason !== undefined || channels > 1) return reason
+  const { node, member } = first!
+  return `${member.perUnit === 1 ? 'a single channel' : `a single unit of ${member.perUnit} channels`} of ${nodeLabel(node)}, and every group keeps one`
+}
+
 /** Nodes that join two computed values of different shapes: each is a gate or a vector on one stream, not a sum of two streams. */
 function broadcastJoins(model: Model): Node[] {
   return model.graph.nodes.filter((node) => {
@@ -141,6 +154,11 @@ function broadcastJoins(model: Model): Node[] {
     const y = staticShape(b)
     return !!x && !!y && x.join() !== y.join()
   })
+}
+
+/** A node by its name, or by its first output's where it has none. */
+export function nodeName(node: Node): string {
+  return node.name || (node.outputs[0]?.name ?? '')
 }
 
 /** Indices of the given units on a member's axis, ascending. */

@@ -21,6 +21,44 @@ export function widthCost(model: Model, groups: readonly ChannelGroup[]): WidthC
   const { model: shadow, values } = cloneModel(model)
   fixShapes(shadow)
   inferGraph(shadow.graph, opsetOf(shadow))
+  const setWidths = widthSetter(values, groups)
+  const { params, macs } = counters(shadow)
+  return (kept) => {
+    setWidths(kept)
+    return { params: params(), macs: macs() }
+  }
+}
+
+/** The parameters alone, as `widthCost` counts them; needs no shape but those of the weights. */
+function widthParams(model: Model, groups: readonly ChannelGroup[]): (kept: readonly number[]) => Pick<Cost, 'params'> {
+  const { model: shadow, values } = cloneModel(model)
+  const setWidths = widthSetter(values, groups)
+  const { params } = counters(shadow)
+  return (kept) => {
+    setWidths(kept)
+    return { params: params() }
+  }
+}
+
+/** What the model is relieved of when one unit of a group goes and all other groups stay whole; MACs are null where they are not counted. */
+export interface UnitCost {
+  readonly params: number
+  readonly macs: number | null
+}
+
+/** The cost of one unit of each group, in their order. Without `countMacs` no shape of a computed value is needed. */
+export function unitCosts(model: Model, groups: readonly ChannelGroup[], countMacs = true): UnitCost[] {
+  const cost: (kept: readonly number[]) => Pick<Cost, 'params'> & Partial<Cost> = countMacs ? widthCost(model, groups) : widthParams(model, groups)
+  const full = groups.map((g) => g.channels)
+  const whole = cost(full)
+  return groups.map((_, i) => {
+    const less = cost(full.map((units, k) => (k === i ? units - 1 : units)))
+    return { params: whole.params - less.params, macs: whole.macs === undefined || less.macs === undefined ? null : whole.macs - less.macs }
+  })
+}
+
+/** Sets the dims of a copy to the given widths; `values` leads from the values of the groups to the copy's. */
+function widthSetter(values: ReadonlyMap<Value, Value>, groups: readonly ChannelGroup[]): (kept: readonly number[]) => void {
   const cuts = new Map<Value, { axis: number; group: number; perUnit: number }[]>()
   groups.forEach((group, index) => {
     for (const { value, axis, perUnit } of group.members) {
@@ -32,7 +70,6 @@ export function widthCost(model: Model, groups: readonly ChannelGroup[]): WidthC
     }
   })
   const full = [...cuts].map(([value, list]) => ({ value, list, shape: value.shape ?? [], content: value.initializer }))
-  const costs = counters(shadow)
   return (kept) => {
     for (const { value, list, shape, content } of full) {
       const dims = [...shape]
@@ -44,12 +81,11 @@ export function widthCost(model: Model, groups: readonly ChannelGroup[]): WidthC
       // Only the dims of this copy are ever read: its data stays the full tensor's.
       if (content) value.initializer = { ...content, dims: dims.filter((d) => typeof d === 'number') }
     }
-    return costs()
   }
 }
 
 /** Counts what `modelCost` counts, from the dims as they are at the time. */
-function counters({ graph }: Model): () => Cost {
+function counters({ graph }: Model): { params: () => number; macs: () => number } {
   const weights = new Set<Value>()
   const counted = graph.nodes.flatMap((node) => {
     const def = lookup(node.opType, node.domain)
@@ -59,9 +95,8 @@ function counters({ graph }: Model): () => Cost {
     }
     return def?.macs ? [{ node, macs: def.macs }] : []
   })
-  return () => {
-    let params = 0
-    for (const value of weights) params += sizeOf(value.initializer!.dims)
-    return { params, macs: counted.reduce((sum, { node, macs }) => sum + macs(node), 0) }
+  return {
+    params: () => [...weights].reduce((sum, value) => sum + sizeOf(value.initializer!.dims), 0),
+    macs: () => counted.reduce((sum, { node, macs }) => sum + macs(node), 0),
   }
 }

@@ -57,11 +57,6 @@ describe('inspect', () => {
     expect((json.groups as { prunable: boolean }[]).some((g) => g.prunable)).toBe(true)
     expect(json.params).toBeGreaterThan(5e5)
   })
-
-  it('prints a table', async () => {
-    const { out } = await cli('inspect', model)
-    expect(out).toMatch(/layer1\.0\.conv1\.weight +24 +1 +1 +yes\n/)
-  })
 })
 
 describe('bench', () => {

@@ -28,7 +28,7 @@ describe('findGroups', () => {
         follows c1[1] 0..3
         follows n1[1] 0..3
         follows relu[1] 0..3
-      c2.w: 2 channels, whole: "c2" is an output of the model
+      c2.w: 2 channels, whole: "c2", which Conv "c2" makes, is an output of the model
         produces c2.w[0] 0..1
         follows c2.b[0] 0..1
         follows c2[1] 0..1"
@@ -69,7 +69,7 @@ describe('findGroups', () => {
         consumes head.w[1] 2..4
         follows b[1] 0..2
         follows concat[1] 2..4
-      head.w: 2 channels, whole: "head" is an output of the model
+      head.w: 2 channels, whole: "head", which Conv "head" makes, is an output of the model
         produces head.w[0] 0..1
         follows head[1] 0..1"
     `)
@@ -92,7 +92,7 @@ describe('findGroups', () => {
         follows grouped.b[0] x2 0..5
         consumes head.w[1] x2 0..5
         follows grouped[1] x2 0..5
-      head.w: 2 channels, whole: "head" is an output of the model
+      head.w: 2 channels, whole: "head", which Conv "head" makes, is an output of the model
         produces head.w[0] 0..1
         follows head[1] 0..1"
     `)
@@ -107,7 +107,7 @@ describe('findGroups', () => {
         consumes fc.w[1] x4 0..11
         follows c1[1] 0..2
         follows flatten[1] x4 0..11
-      fc.w: 2 channels, whole: "fc" is an output of the model
+      fc.w: 2 channels, whole: "fc", which Gemm "fc" makes, is an output of the model
         produces fc.w[0] 0..1
         follows fc.b[0] 0..1
         follows fc[1] 0..1"
@@ -194,7 +194,7 @@ describe('findGroups', () => {
         ],
         [
           "head.w",
-          ""head" is an output of the model",
+          ""head", which Conv "head" makes, is an output of the model",
         ],
       ]
     `)

@@ -160,7 +160,7 @@ describe('plans', () => {
 
   it('are refused where they cut what must stay, or what belongs to no group', () => {
     const only = (...cuts: { name: string; axis: number; length: number; keep: number[] }[]): string => refusal(changed((p) => (p.groups[0]!.initializers = cuts)))
-    expect(only({ name: 'head.w', axis: 0, length: 2, keep: [1] }, { name: 'head.b', axis: 0, length: 2, keep: [1] })).toMatchInlineSnapshot(`"plan.json: cuts channels of "head.w", which must stay whole: "head" is an output of the model"`)
+    expect(only({ name: 'head.w', axis: 0, length: 2, keep: [1] }, { name: 'head.b', axis: 0, length: 2, keep: [1] })).toMatchInlineSnapshot(`"plan.json: cuts channels of "head.w", which must stay whole: "head", which Conv "head" makes, is an output of the model"`)
     expect(only({ name: 'c1.w', axis: 1, length: 3, keep: [1] })).toMatchInlineSnapshot(`"plan.json: index 0 on axis 1 of "c1.w" belongs to no channel group of this model; was the plan made for another one?"`)
     expect(only({ name: 'head.w', axis: 0, length: 2, keep: [1] })).toMatchInlineSnapshot(`"plan.json: cuts 0 on axis 0 of "head.w" but not all of 0 on axis 0 of "head.b", which is tied to it; cut both or neither"`)
   })

@@ -2,12 +2,14 @@
 import { opsetOf, type Dim, type Model, type Value } from '../../ir/graph.ts'
 import { cardKey, readCard } from '../../detection/card.ts'
 import { modelCost, modelParams } from '../../passes/cost.ts'
-import { type ChannelGroup, findGroups } from '../../pruning/groups.ts'
+import { findGroups } from '../../pruning/groups.ts'
+import { unitCosts } from '../../pruning/width-cost.ts'
 import { UserError } from '../../tensor/error.ts'
 import { defineCommand } from '../command.ts'
 import type { Context } from '../context.ts'
+import { groupJson, groupsText } from '../group-table.ts'
 import { openModel } from '../open-model.ts'
-import { amount, table } from '../table.ts'
+import { amount } from '../table.ts'
 
 export default defineCommand({
   arguments: [['<model>', 'any ONNX model']],
@@ -17,20 +19,20 @@ export default defineCommand({
   async run(_options, [path = ''], context) {
     const { model } = await openModel(path)
     const card = model.metadata.has(cardKey) ? readCard(model.metadata, path) : undefined
-    const groups = findGroups(model)
     const cost = costOf(model, path, context)
+    const found = findGroups(model)
+    const costs = unitCosts(model, found, cost.macs !== null)
+    const groups = found.map((group, i) => ({ group, cost: costs[i]! }))
     const inputs = model.graph.inputs.filter((v) => !v.initializer).map(portOf)
     const outputs = model.graph.outputs.map(portOf)
     const json = { params: cost.params, macs: cost.macs, opset: opsetOf(model), inputs, outputs, groups: groups.map(groupJson), ...(card && { card }) }
-    const prunable = groups.filter((g) => g.prunable).length
     const lines = [
       `${path}: ${amount(cost.params)} parameters, ${cost.macs === null ? '?' : amount(cost.macs)} MACs, opset ${json.opset}`,
       ...(card ? [`detector: ${card.architecture}, ${card.input.width}x${card.input.height}, classes ${card.classes.join(', ')}`] : []),
       ...inputs.map((p) => `input  ${portText(p)}`),
       ...outputs.map((p) => `output ${portText(p)}`),
-      `${groups.length} channel groups, ${prunable} can be cut`,
       '',
-      table(['group', 'channels', 'layers in', 'layers out', 'can be cut'], groups.map((g) => [g.id, String(g.channels), String(g.producers.length), String(g.consumers.length), g.prunable ? `yes${g.coupled ? ' (coupled)' : ''}` : `no: ${g.reason}`]), true),
+      groupsText(groups),
     ]
     context.result(json, lines.join('\n'))
   },
@@ -60,15 +62,4 @@ function portOf(v: Value): Port {
 
 function portText({ name, dtype, shape }: Port): string {
   return `${name}: ${dtype} ${shape ? `[${shape.map((d) => d ?? '?').join(', ')}]` : '(rank unknown)'}`
-}
-
-function groupJson(g: ChannelGroup) {
-  return {
-    id: g.id,
-    channels: g.channels,
-    prunable: g.prunable,
-    ...(g.reason !== undefined && { reason: g.reason }),
-    coupled: g.coupled,
-    members: g.members.map((m) => ({ value: m.value.name, axis: m.axis, role: m.role, perUnit: m.perUnit })),
-  }
 }

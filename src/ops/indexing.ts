@@ -29,6 +29,13 @@ const gatherVjp: Vjp = (b, node, [dy]) => {
       const pads = [...dims.map((_, i) => (i === axis ? begin : 0)), ...dims.map((d, i) => (i === axis ? d - begin - count : 0))]
       return b.op('Pad', [updates, b.ints(pads)])
     }
+    const inverse = invert(constantOf(indices) && numbersOf(indices), dims[axis]!)
+    if (inverse) {
+      // Adding up by index costs many times more than picking; what was not picked finds a zero at the end.
+      const complete = count === dims[axis]!
+      const ends = complete ? updates : b.op('Pad', [updates, b.ints([...dims.map(() => 0), ...dims.map((_, i) => (i === axis ? 1 : 0))])])
+      return b.op('Gather', [ends, b.ints(inverse)], { axis })
+    }
     const column = b.reshape(indices, dims.map((_, i) => (i === axis ? count : 1)))
     return scatterAdd(b, dims, b.op('Expand', [column, b.ints(rows)]), updates, axis)
   }
@@ -41,6 +48,18 @@ function consecutive(indices: readonly number[] | undefined, length: number): nu
   if (first === undefined) return undefined
   const begin = first < 0 ? first + length : first
   return indices!.every((v, i) => (v < 0 ? v + length : v) === begin + i) ? begin : undefined
+}
+
+/** Where each of `length` elements was put by indices that are all different; one past the last where nowhere. */
+function invert(indices: readonly number[] | undefined, length: number): number[] | undefined {
+  if (!indices) return undefined
+  const places = new Array<number>(length).fill(indices.length)
+  for (const [j, v] of indices.entries()) {
+    const i = v < 0 ? v + length : v
+    if (places[i] !== indices.length) return undefined
+    places[i] = j
+  }
+  return places
 }
 
 /** The constant indices of a Gather that keeps its axis (a vector of them), non-negative. */

@@ -1,8 +1,7 @@
 /** @file How a reshape ties axes: it splits both shapes into the smallest runs of equal size and looks at each run by itself. */
 import type { Dim, Value } from '../ir/graph.ts'
-import { intsAttribute } from '../ir/attributes.ts'
 import type { ChannelLinks, Link } from './define.ts'
-import { block, repeat } from './index-map.ts'
+import { block } from './index-map.ts'
 import { link, ref } from './rules.ts'
 
 /** Axes (longer than 1) of the input and of the output that hold the same elements. */
@@ -13,8 +12,8 @@ interface Run {
 
 /**
  * Links between the axes of `x` and of its reshaped form `y`. An axis that stays is tied index by index. Where axes are merged or split,
- * the outermost ones are tied in blocks (one channel is H*W features; one group is all of its channels); the others stay whole. A split
- * into groups that a Transpose turns inside out at once (channel shuffle) is tied by its inner, longer axis: the same channel of every group.
+ * the outermost ones are tied in blocks (one channel is H*W features; one group is all of its channels); the others stay whole.
+ * Channel shuffles are followed as a whole (shuffle.ts).
  */
 export function reshapeLinks(x: Value, y: Value): ChannelLinks {
   const from = x.shape ?? []
@@ -31,9 +30,7 @@ export function reshapeLinks(x: Value, y: Value): ChannelLinks {
     }
     const m = from[a] as number
     const n = to[b] as number
-    const inner = run.from.length === 1 && run.to.length === 2 ? run.to[1]! : undefined
-    if (inner !== undefined && (to[inner] as number) > n && turnedInsideOut(y, b, inner)) links.push(link(ref(y, inner), outer, repeat(to[inner] as number, n)))
-    else if (m % n === 0) links.push(link(into, outer, block(m / n)))
+    if (m % n === 0) links.push(link(into, outer, block(m / n)))
     else if (n % m === 0) links.push(link(outer, into, block(n / m)))
   }
   const tied = (value: Value, axis: number): boolean => links.some((l) => [l.from, l.to].some((at) => at.value === value && at.axis === axis))
@@ -41,15 +38,6 @@ export function reshapeLinks(x: Value, y: Value): ChannelLinks {
     (value.shape ?? []).flatMap((d, axis) => (d === 1 || tied(value, axis) ? [] : [{ ref: ref(value, axis), reason: 'the reshape merges or splits this axis' }])),
   )
   return { links, blocked }
-}
-
-/** True where every reader transposes `y` so that axis `inner` comes before axis `outer`. */
-function turnedInsideOut(y: Value, outer: number, inner: number): boolean {
-  if (y.uses.size === 0) return false
-  return [...y.uses].every(({ node }) => {
-    const perm = node.opType === 'Transpose' && node.domain === '' ? intsAttribute(node, 'perm') : undefined
-    return perm !== undefined && perm.indexOf(inner) < perm.indexOf(outer)
-  })
 }
 
 /** Runs from the front, and from the back where an unknown length stops the walk. */

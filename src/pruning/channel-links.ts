@@ -2,6 +2,7 @@
 import type { Model, Node, Value } from '../ir/graph.ts'
 import type { ChannelLinks } from '../ops/define.ts'
 import { lookup } from '../ops/registry.ts'
+import { shuffleLinks, shuffleOf } from '../ops/shuffle.ts'
 import { UserError } from '../tensor/error.ts'
 
 /** A node in messages: its type and name, or its first output's name where it has none. */
@@ -17,6 +18,8 @@ export function channelLinks(node: Node, opset: number): ChannelLinks | { readon
   if (typeof def.channels !== 'function') return { whole: `${place}: ${def.channels.opaque}` }
   const shapeless = touched(node).find((v) => v.shape === undefined)
   if (shapeless) return { whole: `${place}: the shape of "${shapeless.name}" is not known` }
+  const shuffle = shuffleOf(node)
+  if (shuffle) return shuffleLinks(node, shuffle)
   try {
     return def.channels(node, { opset })
   } catch (error) {

@@ -7,4 +7,5 @@ export { type ChannelGroup, findGroups, type GroupMember, printGroups } from './
 export { lcpDefaults, type LcpOptions } from './lcp/options.ts'
 export { composePlans, makePlan, parsePlan, type PrunePlan } from './plan.ts'
 export { prune, type PruneOptions, type PruneResult, select, type Selected } from './prune.ts'
+export { prunableShare, type PrunableShare } from './share.ts'
 export { applyPlan, sliceState } from './surgery.ts'

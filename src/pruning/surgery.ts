@@ -4,6 +4,7 @@ import { type Graph, type Model, opsetOf, type Value } from '../ir/graph.ts'
 import { valuesOf } from '../ir/walk.ts'
 import type { PatchEdit } from '../ops/define.ts'
 import { lookup } from '../ops/registry.ts'
+import { replaceShuffles } from '../ops/shuffle.ts'
 import { inferGraph } from '../passes/infer-shapes.ts'
 import { UserError } from '../tensor/error.ts'
 import { takeAlong, type Tensor } from '../tensor/tensor.ts'
@@ -47,7 +48,8 @@ function patchNodes(graph: Graph, cut: ResolvedCut, opset: number): void {
     else appendInput(node, value)
     if (old) dropUnused(graph, old)
   }
-  for (const node of graph.nodes) lookup(node.opType, node.domain)?.patch?.(node, cut.kept, { opset, setConstant })
+  const shuffled = replaceShuffles(graph, cut.kept, (stem) => freshName(names, stem))
+  for (const node of graph.nodes) if (!shuffled.has(node)) lookup(node.opType, node.domain)?.patch?.(node, cut.kept, { opset, setConstant })
 }
 
 function freshName(names: Set<string>, stem: string): string {

@@ -100,6 +100,9 @@ export const gradientCases: readonly GradientCase[] = [
   { op: 'Pad', inputs: [x(3, 4), ints([4], 1, -1, 1, 2)], attributes: { mode: 'edge' } },
 
   { op: 'Gather', inputs: [x(3, 4), ints([2, 2], 0, 2, -1, 2)], attributes: { axis: 1 } },
+  { op: 'Gather', inputs: [x(3, 4, 2), ints([4], 3, 1, -4, 2)], attributes: { axis: 1 } },
+  { op: 'Gather', inputs: [x(3, 4), ints([2], 3, 1)], attributes: { axis: 1 } },
+  { op: 'Gather', inputs: [x(3, 4), ints([2, 2], 3, 1, 0, 2)], attributes: { axis: 1 } },
   { op: 'Gather', inputs: [x(3, 4), ints([], 1)] },
   { op: 'Gather', inputs: [x(3, 4), ints([2], -3, -2)], attributes: { axis: -1 } },
   { op: 'Gather', inputs: [x(3, 4, 2), ints([3], 3, 1, 1)], attributes: { axis: 1 } },

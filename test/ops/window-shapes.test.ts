@@ -5,7 +5,7 @@ import { inferNode } from '../../src/ops/builder.ts'
 import { lookup } from '../../src/ops/registry.ts'
 import { nodeRuntime } from '../../src/runtime/node.ts'
 import { runOnce } from '../../src/runtime/session.ts'
-import { f32, i64 } from '../../src/tensor/tensor.ts'
+import { f32 } from '../../src/tensor/tensor.ts'
 import { buildCase, describeCase, normal, type OpCase } from '../support/op-case.ts'
 import { convCases, furtherShapes, normCases, poolCases, productCases, resizeCases } from './window-cases.ts'
 

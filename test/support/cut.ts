@@ -5,6 +5,7 @@ import { inferNode } from '../../src/ops/builder.ts'
 import type { AxisRef } from '../../src/ops/define.ts'
 import { forEachPair } from '../../src/ops/index-map.ts'
 import { lookup } from '../../src/ops/registry.ts'
+import { replaceShuffles } from '../../src/ops/shuffle.ts'
 import { channelLinks, touched } from '../../src/pruning/channel-links.ts'
 import { allocate } from '../../src/tensor/dtype.ts'
 import { stridesOf, takeAlong, tensor, type Tensor } from '../../src/tensor/tensor.ts'
@@ -90,9 +91,9 @@ export async function cutIndex(model: Model, feeds: Record<string, Tensor>, name
     else appendInput(node, constant)
   }
   const opset = opsetOf(model)
-  for (const node of patched.graph.nodes) {
-    lookup(node.opType)?.patch?.(node, ({ value, axis: a }) => keptOf(removed, originals.get(value)!, a), { opset, setConstant })
-  }
+  const kept = ({ value, axis: a }: AxisRef): number[] | undefined => keptOf(removed, originals.get(value) ?? value, a)
+  const shuffled = replaceShuffles(patched.graph, kept, (stem) => `${stem}_shuffled`)
+  for (const node of patched.graph.nodes) if (!shuffled.has(node)) lookup(node.opType)?.patch?.(node, kept, { opset, setConstant })
   for (const v of patched.graph.initializers) {
     const original = originals.get(v)
     if (original && removed.has(original)) setInitializer(v, takeKept(v.initializer!, removed, original))

@@ -5,6 +5,7 @@ import { saveModel } from '../../src/onnx/save.ts'
 import { modelCost } from '../../src/passes/cost.ts'
 import { findGroups } from '../../src/pruning/groups.ts'
 import { makePlan } from '../../src/pruning/plan.ts'
+import { prunableShare } from '../../src/pruning/share.ts'
 import { applyPlan } from '../../src/pruning/surgery.ts'
 import { nodeStore } from '../../src/storage/node.ts'
 import { Net } from '../pruning/nets.ts'
@@ -41,6 +42,8 @@ describe('inspect', () => {
     expect(inner.paramsPerChannel).toBe((json.params as number) - cut.params)
     expect(inner.macsPerChannel).toBe((json.macs as number) - cut.macs)
     for (const g of groups) expect(g.producers.length, g.id).toBeGreaterThan(0)
+    const { params, prunable, removable } = prunableShare(detector, findGroups(detector))
+    expect(json.share).toEqual({ params, prunable, removable })
   })
 
   it('prints one line a group that can be cut, then those that stay whole with the node that keeps them', async () => {
@@ -69,7 +72,7 @@ describe('inspect', () => {
   it('a model of which nothing can be cut', async () => {
     const net = new Net(2, [1, 3, 6, 6])
     const path = await putModel(folder, 'whole.onnx', net.model(net.conv('head', net.x, 2, 1)))
-    expect((await cli('inspect', path)).out).toMatch(/\n0 of 1 channel groups can be cut\n\n1 stay whole\n\n.*\n.*\nhead\.w +2 {2}"head", which Conv "head" makes, is an output of the model\n$/)
+    expect((await cli('inspect', path)).out).toMatch(/\n0 of 1 channel groups can be cut\n\n1 stay whole\n\n.*\n.*\nhead\.w +2 {2}"head", which Conv "head" makes, is an output of the model\n\n0\.0% of the 6 kernel weights lie in groups that can be cut; 0\.0% would go if each group kept one channel\n$/)
   })
 
   for (const name of ['FastestDet', 'mobilenetv1_0.25_imagenet_bn', 'nanodet_m_320', 'version-RFB-320', 'yolo-fastest-1.1', 'yolox_nano']) {

@@ -3,13 +3,14 @@ import { opsetOf, type Dim, type Model, type Value } from '../../ir/graph.ts'
 import { cardKey, readCard } from '../../detection/card.ts'
 import { modelCost, modelParams } from '../../passes/cost.ts'
 import { findGroups } from '../../pruning/groups.ts'
+import { prunableShare } from '../../pruning/share.ts'
 import { unitCosts } from '../../pruning/width-cost.ts'
 import { UserError } from '../../tensor/error.ts'
 import { defineCommand } from '../command.ts'
 import type { Context } from '../context.ts'
 import { groupJson, groupsText } from '../group-table.ts'
 import { openModel } from '../open-model.ts'
-import { amount } from '../table.ts'
+import { amount, percent } from '../table.ts'
 
 export default defineCommand({
   arguments: [['<model>', 'any ONNX model']],
@@ -23,9 +24,10 @@ export default defineCommand({
     const found = findGroups(model)
     const costs = unitCosts(model, found, cost.macs !== null)
     const groups = found.map((group, i) => ({ group, cost: costs[i]! }))
+    const { params, prunable, removable } = prunableShare(model, found)
     const inputs = model.graph.inputs.filter((v) => !v.initializer).map(portOf)
     const outputs = model.graph.outputs.map(portOf)
-    const json = { params: cost.params, macs: cost.macs, opset: opsetOf(model), inputs, outputs, groups: groups.map(groupJson), ...(card && { card }) }
+    const json = { params: cost.params, macs: cost.macs, opset: opsetOf(model), inputs, outputs, groups: groups.map(groupJson), share: { params, prunable, removable }, ...(card && { card }) }
     const lines = [
       `${path}: ${amount(cost.params)} parameters, ${cost.macs === null ? '?' : amount(cost.macs)} MACs, opset ${json.opset}`,
       ...(card ? [`detector: ${card.architecture}, ${card.input.width}x${card.input.height}, classes ${card.classes.join(', ')}`] : []),
@@ -33,6 +35,8 @@ export default defineCommand({
       ...outputs.map((p) => `output ${portText(p)}`),
       '',
       groupsText(groups),
+      '',
+      `${percent(prunable)} of the ${amount(params)} kernel weights lie in groups that can be cut; ${percent(removable)} would go if each group kept one channel`,
     ]
     context.result(json, lines.join('\n'))
   },

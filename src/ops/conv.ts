@@ -60,7 +60,8 @@ function channelRule(into: 0 | 1, out: 0 | 1): ChannelRule {
       links.push(link(whole, onWhole), link(whole, whole, repeat(ofGroup, groups)), link(ref(kernel, 1), onPart, repeat(perGroup, groups)))
       contracted.push(x)
     }
-    return { links, contracts: contracted }
+    const positions = [inputOf(node, 0), outputOf(node)].flatMap((value) => (value.shape ?? []).map((_, axis) => ref(value, axis)).slice(2))
+    return { links, contracts: contracted, blocked: positions.map((at) => ({ ref: at, reason: 'the kernel slides along this axis' })) }
   }
 }
 

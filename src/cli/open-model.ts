@@ -9,12 +9,15 @@ import { type Detector, detectorOf } from '../train/detector.ts'
 
 export interface OpenedModel {
   readonly path: string
+  /** As its file has it. */
+  readonly unfolded: Model
   /** With shapes inferred and constant computations folded, as groups and surgery need it. */
   readonly model: Model
 }
 
 export async function openModel(path: string): Promise<OpenedModel> {
-  return { path, model: foldConstants(await loadModel(nodeStore(), path)) }
+  const unfolded = await loadModel(nodeStore(), path)
+  return { path, unfolded, model: foldConstants(unfolded) }
 }
 
 /** A model with its detector card. */

@@ -12,6 +12,8 @@ import { table } from './table.ts'
 
 export interface PruningRun {
   readonly detector: Detector
+  /** The detector's model as its file has it. */
+  readonly unfolded: Model
   /** The detector's file, for messages, and what the plan says of it. */
   readonly file: string
   readonly identity: NonNullable<PrunePlan['model']>
@@ -22,11 +24,12 @@ export interface PruningRun {
 }
 
 /** Prunes and certifies; throws with exit code 3 where the certificate fails. */
-export async function runPruning({ detector, file, identity, sources, pruning, context, log }: PruningRun) {
+export async function runPruning({ detector, unfolded, file, identity, sources, pruning, context, log }: PruningRun) {
   const start = performance.now()
   const result: PruneResult = await prune(detector, sources, pruning)
   const plan: PrunePlan = { ...result.plan, model: identity }
-  const certificate = await certificateOf({ original: detector.model, file, pruned: result.detector.model, plan, seed: pruning.seed, session: pruning.session ?? {} })
+  const images = { source: sources.test, card: detector.card }
+  const certificate = await certificateOf({ unfolded, original: detector.model, file, pruned: result.detector.model, plan, seed: pruning.seed, session: pruning.session ?? {}, images })
   const skipped = allSkipped(...skippedOf(sources), result.skipped, result.before.skipped, result.cut.skipped, result.after.skipped)
   tellSkipped(skipped, context, log)
   const { classes } = detector.card

@@ -80,7 +80,15 @@ export function widthAt(group: ChannelGroup, ratio: number, options: WidthOption
   const rounded = Math.round(wanted / step) * step
   // The full width is allowed even where it is no multiple: it wins where it is nearer.
   if (group.channels - wanted <= Math.abs(wanted - rounded)) return group.channels
-  return Math.min(group.channels, Math.max(rounded, step, minimum))
+  return Math.min(group.channels, Math.max(rounded, step, minimum, feedsGroups(group) ? 2 : 1))
+}
+
+/**
+ * True where a consumer looks at groups of the channels one by one (a grouped convolution). One channel a group would make it a depthwise
+ * one, whose outputs go with its inputs: what belongs together would be another thing in the next step of a method that cuts in steps.
+ */
+function feedsGroups(group: ChannelGroup): boolean {
+  return group.consumers.some(({ member }) => member.perUnit < perUnit(group))
 }
 
 function nextWidth(group: ChannelGroup, width: number, options: WidthOptions): number {

@@ -1,19 +1,25 @@
 /** @file Certificate: a cut file computes what the original computes with the removed channels zeroed. */
-import type { Attribute, Model } from '../ir/graph.ts'
-import { valueNamed } from '../ir/walk.ts'
-import { cloneModel } from '../ir/edit.ts'
-import { toNumbers } from '../tensor/tensor.ts'
+import type { Model } from '../ir/graph.ts'
+import { valuesOf } from '../ir/walk.ts'
 import type { Tensors } from '../runtime/session.ts'
 import { UserError } from '../tensor/error.ts'
-import type { TensorData } from '../tensor/dtype.ts'
+import { takeAlong, type Tensor, toNumbers } from '../tensor/tensor.ts'
+import { compareStructure, sameWeights } from './compare-structure.ts'
+import { crossingsOf, handOver } from './crossings.ts'
 import type { PrunePlan } from './plan.ts'
+import { type ResolvedCut, resolvePlan } from './resolve-plan.ts'
+import { checkShapes, withOutputs } from './run-shapes.ts'
 import { applyPlan } from './surgery.ts'
 import { applyZeroFactor } from './zero-factor.ts'
 
-/** Runs a model on some runtime: outputs by name. */
-export type RunModel = (model: Model, feeds: Tensors) => Promise<Tensors>
+/** Largest relative difference that rounding explains. */
+export const certificateTolerance = 1e-4
+
+/** Runs a model on some runtime: outputs by name. `strict`: the runtime also checks the stated shapes against its own inference, where it can. */
+export type RunModel = (model: Model, feeds: Tensors, strict?: boolean) => Promise<Tensors>
 
 export interface CertifyOptions {
+  /** With constants folded: what the plan was made for. */
   readonly original: Model
   /** The file to certify: the cut model, its weights as they were or trained further. */
   readonly pruned: Model
@@ -21,108 +27,138 @@ export interface CertifyOptions {
   /** One set of inputs for each run. */
   readonly inputs: readonly Tensors[]
   readonly run: RunModel
-  /** Values to compare in place of the outputs: those before a TopK or NMS, whose order flips on differences of rounding. */
-  readonly at?: readonly string[]
+  /** The original as its file has it; its outputs must be those of `original`. */
+  readonly file?: Model
 }
 
-export interface OutputDifference {
+export interface Difference {
+  /** An output, or a value that a choice between the inputs and the outputs reads. */
   readonly name: string
+  /** The reader, for values that are no outputs: TopK "topk". */
+  readonly before?: string
   /** max|cut - reference| over all runs. */
   readonly maxDifference: number
-  /** max|reference| over all runs. */
+  /** max|reference| over all runs, of the finite elements. */
   readonly maxReference: number
-  /** Their quotient; 0 where both are 0. */
+  /** Their quotient; 0 where there is no difference. */
   readonly relative: number
 }
 
 export interface Certificate {
-  readonly outputs: readonly OutputDifference[]
+  /** Outputs first, in the model's order; then the values that enter a choice (TopK, NonMaxSuppression ...). */
+  readonly outputs: readonly Difference[]
   /** The worst `relative`. */
   readonly worst: number
-  /** Where the nodes or shapes of the pruned file differ from the cut of the original, in plain words; empty when they are the same. */
+  /** Where nodes or shapes of the pruned file differ from the cut of the original, or shapes that run from those inferred; in plain words. */
   readonly differences: readonly string[]
   /** True when the pruned file's weights are the original's; else they were trained further, and the numbers are those of the untrained cut. */
   readonly sameWeights: boolean
+  /** Values of the pruned file whose shapes were compared with the shapes run. */
+  readonly shapes: number
+  /** Whether the runtime took the pruned file with strict checks of shapes and types; false only where it refuses the original so, too. */
+  readonly strict: boolean
+  /** Worst relative difference between the original file and its folded form, where the file was given. */
+  readonly folding?: number
 }
 
-/** Compares the cut with the zeroed original on every input, and the pruned file's structure with the cut's. */
-export async function certify({ original, pruned, plan, inputs, run, at }: CertifyOptions): Promise<Certificate> {
+/**
+ * Compares the cut with the zeroed original on every input, the pruned file's structure with the cut's, and its inferred shapes with
+ * those run. What lies behind a choice is compared on the reference's own values, so that every part is proven and no tie can flip it.
+ */
+export async function certify({ original, pruned, plan, inputs, run, file }: CertifyOptions): Promise<Certificate> {
   if (inputs.length === 0) throw new UserError('a certificate needs at least one input to run the models on')
+  const resolved = resolvePlan(original, plan)
   const cut = applyPlan(original, plan)
-  const reference = withOutputs(applyZeroFactor(original, plan), at)
-  const compared = withOutputs(cut, at)
-  const totals = new Map(compared.graph.outputs.map((v) => [v.name, { maxDifference: 0, maxReference: 0 }]))
-  for (const feeds of inputs) {
-    const wanted = await run(reference, feeds)
-    const got = await run(compared, feeds)
-    for (const [name, total] of totals) {
-      const a = wanted[name]
-      const b = got[name]
-      if (!a || !b) throw new Error(`the runtime gave no output "${name}"`)
-      if (a.dims.join() !== b.dims.join()) throw new Error(`output "${name}" is [${b.dims.join()}] after the cut, [${a.dims.join()}] before`)
-      addDifferences(total, toNumbers(a), toNumbers(b))
-    }
+  const outputs = await compareModels(applyZeroFactor(original, plan), cut, inputs, run, (results) => keptOf(results, original, resolved))
+  const shapes = await checkShapes(pruned, inputs[0]!, run)
+  const strict = await runStrictly(pruned, original, inputs[0]!, run)
+  return {
+    outputs,
+    worst: worstOf(outputs),
+    differences: [...compareStructure(cut, pruned), ...shapes.faults, ...strict.faults],
+    sameWeights: sameWeights(cut, pruned),
+    shapes: shapes.values,
+    strict: strict.possible,
+    ...(file && { folding: worstOf(await compareModels(file, original, inputs, run)) }),
   }
-  const outputs = [...totals].map(([name, t]) => ({ name, ...t, relative: t.maxDifference === 0 ? 0 : t.maxDifference / t.maxReference }))
-  return { outputs, worst: outputs.reduce((worst, o) => Math.max(worst, o.relative), 0), differences: compareStructure(cut, pruned), sameWeights: sameWeights(cut, pruned) }
 }
 
-function addDifferences(total: { maxDifference: number; maxReference: number }, reference: readonly number[], got: readonly number[]): void {
-  reference.forEach((x, i) => {
-    const y = got[i]!
-    // NaN on both sides is the same; on one side it is as far off as can be.
-    if (Object.is(x, y)) return void (total.maxReference = Math.max(total.maxReference, Number.isNaN(x) ? 0 : Math.abs(x)))
-    const difference = Math.abs(x - y)
+/** Why a certificate does not hold, in plain words; undefined where it does. */
+export function faultOf({ outputs, differences, folding = 0 }: Certificate, tolerance = certificateTolerance): string | undefined {
+  if (differences.length > 0) return `${differences.slice(0, 3).join('; ')}${differences.length > 3 ? `; and ${differences.length - 3} more` : ''}`
+  const worst = outputs.reduce((a, b) => (b.relative > a.relative ? b : a))
+  const allowed = `${tolerance} is allowed`
+  if (!(worst.relative <= tolerance)) {
+    const what = worst.before === undefined ? `output "${worst.name}"` : `"${worst.name}", which enters ${worst.before},`
+    return `${what} is off by ${worst.maxDifference.toPrecision(3)} where its largest value is ${worst.maxReference.toPrecision(3)}: a share of ${worst.relative.toPrecision(3)}, ${allowed}`
+  }
+  if (!(folding <= tolerance)) return `with its constants folded the original is off by a share of ${folding.toPrecision(3)} already, ${allowed}`
+  if (outputs.every((o) => o.maxReference === 0)) return 'all outputs are zero or no numbers for every input tried, so nothing was compared'
+  return undefined
+}
+
+/** Compares outputs, and what enters a choice, of two models that share the names of values. `translate` makes results of the reference what `other` should give. */
+async function compareModels(reference: Model, other: Model, inputs: readonly Tensors[], run: RunModel, translate = (results: Tensors): Tensors => results): Promise<Difference[]> {
+  const crossings = crossingsOf(other.graph)
+  const points = new Map([...other.graph.outputs, ...crossings.map((c) => c.value)].map((v) => [v.name, { maxDifference: 0, maxReference: 0 }]))
+  const observed = withOutputs(reference, [...valuesOf(reference.graph)].filter((v) => points.has(v.name)))
+  const compared = withOutputs(other, crossings.map((c) => c.value))
+  const results: Tensors[] = []
+  for (const feeds of inputs) results.push(translate(await run(observed, feeds)))
+  for (const [i, wanted] of results.entries()) {
+    const handed = handOver(compared, wanted)
+    const got = await run(handed.model, { ...inputs[i]!, ...handed.feeds })
+    for (const [name, total] of points) addDifferences(name, total, wanted[name], got[name])
+  }
+  const readers = new Map(crossings.map((c) => [c.value.name, c.reader]))
+  return [...points].map(([name, t]) => {
+    const before = readers.get(name)
+    return { name, ...(before !== undefined && { before }), ...t, relative: t.maxDifference === 0 ? 0 : t.maxDifference / t.maxReference }
+  })
+}
+
+const worstOf = (differences: readonly Difference[]): number => differences.reduce((worst, d) => Math.max(worst, d.relative), 0)
+
+interface Totals {
+  maxDifference: number
+  maxReference: number
+}
+
+/** Results of the reference as the cut model has them: of axes that are cut, the kept indices. */
+function keptOf(results: Tensors, original: Model, resolved: ResolvedCut): Tensors {
+  const cutAxes = new Map([...resolved.axes].map(([value, axes]) => [value.name, axes]))
+  for (const v of original.graph.outputs) cutAxes.delete(v.name)
+  return Object.fromEntries(Object.entries(results).map(([name, t]) => {
+    let kept: Tensor = t
+    for (const [axis, keep] of cutAxes.get(name) ?? []) kept = takeAlong(kept, axis, keep)
+    return [name, kept]
+  }))
+}
+
+function addDifferences(name: string, total: Totals, a: Tensor | undefined, b: Tensor | undefined): void {
+  if (!a || !b) throw new Error(`the runtime gave no value "${name}"`)
+  if (a.dims.join() !== b.dims.join()) {
+    total.maxDifference = Infinity
+    return
+  }
+  const got = toNumbers(b)
+  toNumbers(a).forEach((x, i) => {
+    if (Number.isFinite(x)) total.maxReference = Math.max(total.maxReference, Math.abs(x))
+    // Infinities and NaN must be met exactly.
+    const difference = Object.is(x, got[i]) ? 0 : Math.abs(x - got[i]!)
     total.maxDifference = Math.max(total.maxDifference, Number.isNaN(difference) ? Infinity : difference)
-    total.maxReference = Math.max(total.maxReference, Number.isNaN(x) ? 0 : Math.abs(x))
   })
 }
 
-/** `model` with the named values as its outputs; unchanged where none are named. */
-function withOutputs(model: Model, names: readonly string[] | undefined): Model {
-  if (!names) return model
-  const copy = cloneModel(model).model
-  const { outputs } = copy.graph
-  outputs.splice(0, outputs.length, ...names.map((name) => valueNamed(copy.graph, name)))
-  return copy
-}
-
-/** Where `other` has other nodes, attributes, connections or shapes of initializers than `model`, in plain words. */
-function compareStructure(model: Model, other: Model): string[] {
-  const faults: string[] = []
-  const [a, b] = [model.graph, other.graph]
-  if (a.nodes.length !== b.nodes.length) faults.push(`${b.nodes.length} nodes, ${a.nodes.length} expected`)
-  a.nodes.forEach((node, i) => {
-    const twin = b.nodes[i]
-    if (!twin) return
-    const edges = (n: typeof node): string => `${n.domain}.${n.opType}(${n.inputs.map((v) => v?.name ?? '').join(', ')}) -> ${n.outputs.map((v) => v?.name ?? '').join(', ')}`
-    if (edges(node) !== edges(twin)) faults.push(`node ${i} is ${edges(twin)}, expected ${edges(node)}`)
-    else if (attributesOf(node.attributes) !== attributesOf(twin.attributes)) faults.push(`the attributes of ${node.opType} "${node.name}" are ${attributesOf(twin.attributes)}, expected ${attributesOf(node.attributes)}`)
-  })
-  const there = new Map(b.initializers.map((v) => [v.name, v.initializer]))
-  for (const v of a.initializers) {
-    const [wanted, got] = [v.initializer?.dims.join(), there.get(v.name)?.dims.join()]
-    if (wanted !== got) faults.push(`initializer "${v.name}" is ${got === undefined ? 'missing' : `[${got}]`}, expected [${wanted}]`)
-    there.delete(v.name)
+/** Runs the pruned file with strict checks; without them only where the original does not pass them either. */
+async function runStrictly(pruned: Model, original: Model, feeds: Tensors, run: RunModel): Promise<{ possible: boolean; faults: string[] }> {
+  try {
+    await run(pruned, feeds, true)
+    return { possible: true, faults: [] }
+  } catch (error) {
+    const possible = await run(original, feeds, true).then(() => true, () => false)
+    if (possible) return { possible, faults: [error instanceof Error ? error.message : String(error)] }
+    await run(pruned, feeds)
+    return { possible, faults: [] }
   }
-  for (const name of there.keys()) faults.push(`initializer "${name}" is not expected`)
-  return faults
-}
-
-function attributesOf(attributes: ReadonlyMap<string, Attribute>): string {
-  return [...attributes]
-    .sort(([a], [b]) => (a < b ? -1 : 1))
-    .map(([name, { kind, value }]) => `${name}=${kind === 'graph' || kind === 'graphs' || kind === 'raw' ? kind : kind === 'tensor' ? toNumbers(value).join() : String(value)}`)
-    .join(' ')
-}
-
-function sameWeights(model: Model, other: Model): boolean {
-  const there = new Map(other.graph.initializers.map((v) => [v.name, v.initializer]))
-  return model.graph.initializers.every(({ name, initializer }) => initializer && sameData(initializer.data, there.get(name)?.data))
-}
-
-function sameData(a: TensorData, b: TensorData | undefined): boolean {
-  if (a.length !== b?.length) return false
-  for (let i = 0; i < a.length; i++) if (!Object.is(a[i], b[i])) return false
-  return true
 }

@@ -130,7 +130,7 @@ export function mergeCuts(plan: PrunePlan, source = 'the plan'): MergedCut[] {
 
 /**
  * One plan for two cuts in a row: `second` was made on the model that `first` leaves. The result is in the indices that `first`
- * is in, so a working copy that is cut step by step always has one plan for the original file.
+ * is in, so a working copy that is cut step by step has one plan for the original file. Throws where the first cut changed the groups themselves.
  */
 export function composePlans(first: PrunePlan, second: PrunePlan): PrunePlan {
   const before = new Map(mergeCuts(first).map((cut) => [keyOf(cut), cut]))
@@ -138,7 +138,7 @@ export function composePlans(first: PrunePlan, second: PrunePlan): PrunePlan {
   for (const step of second.groups) {
     const earlier = groups.get(step.id)
     if (earlier && earlier.channelsAfter !== step.channelsBefore) {
-      throw new Error(`group "${step.id}" has ${earlier.channelsAfter} channels after the first plan, the second starts from ${step.channelsBefore}`)
+      throw new Error(`group "${step.id}" has ${earlier.channelsAfter} channels after the first plan, the second starts from ${step.channelsBefore}; no one plan can say both where a cut changes what belongs together, as it does where a grouped convolution is left with one channel a group`)
     }
     const own = new Map(earlier?.initializers.map((cut) => [keyOf(cut), cut]))
     for (const cut of step.initializers) {

@@ -30,13 +30,17 @@ export function ortRuntime(name: string, ort: OrtModule, { defaultProvider, writ
       const provider = options.provider ?? defaultProvider
       let session: OrtSession
       try {
-        session = await ort.InferenceSession.create(bytes, { ...sessionOptions(options, provider), ...(extra && { extra }) })
+        session = await ort.InferenceSession.create(bytes, { ...sessionOptions(options, provider), extra: withStrictness(extra, options.strict) })
       } catch (error) {
         throw loadError(error, name, provider, options.file)
       }
       return wrap(ort, session, writesInPlace)
     },
   }
+}
+
+function withStrictness(extra: OrtTraits['extra'] = {}, strict = false): Readonly<Record<string, unknown>> {
+  return strict ? { ...extra, session: { ...(extra.session as object | undefined), strict_shape_type_inference: '1' } } : extra
 }
 
 function sessionOptions(options: SessionOptions, provider: string): OrtSession.SessionOptions {

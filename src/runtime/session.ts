@@ -13,6 +13,8 @@ export interface SessionOptions {
   readonly arena?: boolean
   /** Graph optimisations of the runtime; default "all". */
   readonly optimization?: 'disabled' | 'basic' | 'extended' | 'all'
+  /** Refuse a model whose stated types or shapes are not those that the runtime infers; default false. */
+  readonly strict?: boolean
   /** Names the model in errors: its file. */
   readonly file?: string
   /** Where the runtime writes its profile (JSON), by prefix; default: none. */

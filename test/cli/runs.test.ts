@@ -89,7 +89,7 @@ describe('prune', () => {
     expect(json).toMatchObject({
       before: { images: 8, AP: expect.any(Number), perClass: { disc: { AP: expect.any(Number) } } },
       passes: { selection: 0, finetune: 8, total: 8 },
-      certificate: { ok: true, inputs: 1, sameWeights: false, outputs: [{ name: 'scores' }, { name: 'boxes' }] },
+      certificate: { ok: true, inputs: 4, images: 2, sameWeights: false, outputs: [{ name: 'scores' }, { name: 'boxes' }] },
     })
     expect((json.certificate as { maxRelError: number }).maxRelError).toBeLessThan(1e-4)
     const record = readJson(join(run, 'run.json'))

@@ -24,6 +24,14 @@ describe('modelCost of widths', () => {
 })
 
 describe('solveBudget', () => {
+  it('leaves two channels to every group of a grouped convolution, which one would make depthwise', () => {
+    const net = new Net(3, [1, 3, 4, 4])
+    const model = net.model(net.conv('head', net.grouped('grouped', net.conv('c1', net.x, 32), 32, 8), 4, 1))
+    const groups = findGroups(model).filter((g) => g.prunable)
+    expect(groups.map((g) => [g.id, g.channels])).toEqual([['c1.w', 4], ['grouped.w', 4]])
+    expect(groups.map((g) => widthAt(g, 0, {}))).toEqual([2, 1])
+  })
+
   it('removes at least what is asked, in multiples of 8, and one step wider would not do', () => {
     const { model, groups } = chain()
     for (const key of ['params', 'macs'] as const) {

@@ -1,5 +1,5 @@
 /** @file Small nets for the pruning tests, drawn by seed, and a way to run them. */
-import { createModel, dimsOf, Graph, type Model, type Value } from '../../src/ir/graph.ts'
+import { createModel, type Dim, dimsOf, Graph, type Model, type Value } from '../../src/ir/graph.ts'
 import { Builder } from '../../src/ops/builder.ts'
 import type { RunModel } from '../../src/pruning/certify.ts'
 import { nodeRuntime } from '../../src/runtime/node.ts'
@@ -17,7 +17,7 @@ export class Net {
   readonly rng: Rng
   readonly x: Value
 
-  constructor(seed: number, input: readonly number[] = [2, 3, 6, 6], opset = 17) {
+  constructor(seed: number, input: readonly Dim[] = [2, 3, 6, 6], opset = 17) {
     this.b = new Builder(new Graph('net'), opset)
     this.rng = createRng(seed)
     this.x = this.b.input('x', 'float32', input)
@@ -28,7 +28,7 @@ export class Net {
   }
 
   conv(name: string, x: Value, channels: number, kernel = 3, bias = true): Value {
-    const w = this.weight(`${name}.w`, [channels, dimsOf(x)[1]!, kernel, kernel])
+    const w = this.weight(`${name}.w`, [channels, lengthOf(x, 1), kernel, kernel])
     return this.convWith(name, x, w, bias ? this.weight(`${name}.b`, [channels], 4) : undefined)
   }
 
@@ -39,19 +39,19 @@ export class Net {
 
   /** Grouped convolution; depthwise where `group` is the number of channels. */
   grouped(name: string, x: Value, channels: number, group: number): Value {
-    const w = this.weight(`${name}.w`, [channels, dimsOf(x)[1]! / group, 3, 3])
+    const w = this.weight(`${name}.w`, [channels, lengthOf(x, 1) / group, 3, 3])
     return this.convWith(name, x, w, this.weight(`${name}.b`, [channels], 4), group)
   }
 
   norm(name: string, x: Value): Value {
-    const c = dimsOf(x)[1]!
+    const c = lengthOf(x, 1)
     const positive = f32(Float32Array.from({ length: c }, () => this.rng.uniform(0.5, 1.5)))
     const params = [this.weight(`${name}.scale`, [c], 1), this.weight(`${name}.bias`, [c], 1), this.weight(`${name}.mean`, [c], 1), this.b.constant(positive, `${name}.var`)]
     return this.b.op('BatchNormalization', [x, ...params], {}, name)
   }
 
   linear(name: string, x: Value, features: number): Value {
-    const w = this.weight(`${name}.w`, [features, dimsOf(x)[1]!])
+    const w = this.weight(`${name}.w`, [features, lengthOf(x, 1)])
     return this.b.op('Gemm', [x, w, this.weight(`${name}.b`, [features], 4)], { transB: 1 }, name)
   }
 
@@ -65,8 +65,16 @@ export class Net {
   }
 }
 
+/** Random inputs; a free batch is 2. */
 export function inputsFor(model: Model, rng: Rng): Record<string, Tensor> {
-  return Object.fromEntries(model.graph.inputs.map((v) => [v.name, randomTensor(rng, dimsOf(v))]))
+  return Object.fromEntries(model.graph.inputs.map((v) => [v.name, randomTensor(rng, v.shape!.map((d) => (typeof d === 'number' ? d : 2)))]))
 }
 
-export const run: RunModel = (model, feeds) => runOnce(nodeRuntime, model, feeds, { threads: 1 })
+/** The length of one axis, others may be free. */
+function lengthOf(x: Value, axis: number): number {
+  const length = x.shape?.[axis]
+  if (typeof length !== 'number') throw new Error(`axis ${axis} of "${x.name}" has no known length`)
+  return length
+}
+
+export const run: RunModel = (model, feeds, strict) => runOnce(nodeRuntime, model, feeds, { threads: 1, strict })

@@ -190,4 +190,14 @@ describe('plans', () => {
     const plan = planOf(chain())
     expect(() => composePlans(plan, plan)).toThrow('has 2 channels after the first plan, the second starts from 4')
   })
+
+  it('compose only where the first cut leaves the groups as they were', () => {
+    const net = new Net(2)
+    const model = net.model(net.conv('head', net.grouped('grouped', net.conv('c1', net.x, 4, 1), 4, 2), 2, 1))
+    const cut = (m: Model, units: Record<string, number[]>): PrunePlan => makePlan(findGroups(m), new Map(Object.entries(units)), { method: 'hand' })
+    // Of each group's two inputs and two outputs one is left: a depthwise convolution.
+    const first = cut(model, { 'c1.w': [0], 'grouped.w': [0] })
+    const second = cut(applyPlan(model, first), { 'c1.w': [1] })
+    expect(() => composePlans(first, second)).toThrow('group "c1.w" has 1 channels after the first plan, the second starts from 2; no one plan can say both')
+  })
 })

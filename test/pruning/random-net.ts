@@ -1,86 +1,79 @@
-/** @file Random nets: every way in which channels are tied, drawn by seed. */
-import { dimsOf, type Model, type Value } from '../../src/ir/graph.ts'
-import type { Rng } from '../../src/tensor/rng.ts'
+/** @file Random nets: every way in which channels are tied. */
+import fc from 'fast-check'
+import type { Model, Value } from '../../src/ir/graph.ts'
+import { foldConstants } from '../../src/passes/fold-constants.ts'
+import { createRng } from '../../src/tensor/rng.ts'
 import { Net } from './nets.ts'
+import { pieces } from './pieces.ts'
+import { act, channelsOf, drawn, spatialOf } from './piece.ts'
 
-const activations = ['Relu', 'Sigmoid', 'HardSwish', 'Softplus', 'LeakyRelu']
-
-type Piece = (net: Net, x: Value, name: string, rng: Rng) => Value
-
-const channelsOf = (x: Value): number => dimsOf(x)[1]!
-const drawn = (rng: Rng): number => 2 + rng.int(7)
-
-function act(net: Net, x: Value, rng: Rng): Value {
-  return net.act(activations[rng.int(activations.length)]!, x)
+/** A net as data: what a failing case prints and a regression test keeps. */
+export interface NetSpec {
+  readonly opset: number
+  /** Of weights and of draws that no piece makes. */
+  readonly seed: number
+  /** 0: free. */
+  readonly batch: number
+  readonly pieces: readonly { readonly feature: string; readonly seed: number }[]
 }
 
-/** Splits the channels into two parts of their own. */
-function halves(net: Net, x: Value, rng: Rng): Value[] {
-  const first = 1 + rng.int(channelsOf(x) - 1)
-  return net.b.ops('Split', [x, net.b.ints([first, channelsOf(x) - first])], 2, { axis: 1 })
+export const opsets = [9, 11, 13, 17, 21, 23] as const
+
+const seed = fc.nat(2 ** 20)
+
+export const netSpecs: fc.Arbitrary<NetSpec> = fc.record({
+  opset: fc.constantFrom(...opsets),
+  seed,
+  batch: fc.constantFrom(1, 2, 0),
+  pieces: fc.array(fc.record({ feature: fc.constantFrom(...Object.keys(pieces)), seed }), { minLength: 1, maxLength: 10, size: 'max' }),
+})
+
+export interface RandomNet {
+  /** Constants folded, as groups need it. */
+  readonly model: Model
+  /** The value that each piece ends in, by its name. */
+  readonly ends: readonly { readonly feature: string; readonly value: string }[]
 }
 
-const pieces: readonly Piece[] = [
-  (net, x, name, rng) => act(net, net.norm(`${name}n`, net.conv(name, x, drawn(rng))), rng),
-  (net, x, name, rng) => act(net, net.conv(name, x, drawn(rng), rng.int(2) ? 3 : 1, rng.int(2) === 1), rng),
-  // Depthwise, also with two outputs a channel.
-  (net, x, name, rng) => act(net, net.grouped(`${name}dw`, x, channelsOf(x) * (1 + rng.int(2)), channelsOf(x)), rng),
-  (net, x, name, rng) => act(net, net.b.add(x, net.conv(`${name}b`, act(net, net.conv(`${name}a`, x, drawn(rng)), rng), channelsOf(x))), rng),
-  (net, x, name, rng) => net.b.op('Concat', [act(net, net.conv(`${name}a`, x, drawn(rng)), rng), x, net.conv(`${name}b`, x, 3, 1)], { axis: 1 }),
-  (net, x) => net.b.op('MaxPool', [x], { kernel_shape: [3, 3], pads: [1, 1, 1, 1] }),
-  // Squeeze-excitation.
-  (net, x, name, rng) => {
-    const down = act(net, net.conv(`${name}down`, net.b.op('GlobalAveragePool', [x]), 3, 1), rng)
-    return net.b.mul(x, act(net, net.conv(`${name}up`, down, channelsOf(x), 1), rng))
-  },
-  (net, x, name, rng) => (channelsOf(x) % 2 === 0 ? net.grouped(`${name}g`, x, 2 * drawn(rng), 2) : net.conv(name, x, 2 * drawn(rng), 1)),
-  (net, x, name, rng) => {
-    const y = act(net, net.conv(name, x, drawn(rng)), rng)
-    return net.b.op('PRelu', [net.b.mul(y, net.weight(`${name}s`, [1, channelsOf(y), 1, 1], 1)), net.weight(`${name}p`, [channelsOf(y), 1, 1])])
-  },
-  // A part goes on by itself and the order changes.
-  (net, x, name, rng) => {
-    const [a, b] = halves(net, x, rng)
-    return net.b.op('Concat', [b!, net.conv(name, a!, drawn(rng), 1)], { axis: 1 })
-  },
-  (net, x, _, rng) => {
-    const start = rng.int(channelsOf(x) - 1)
-    return net.b.op('Slice', [x, net.b.ints([start]), net.b.ints([channelsOf(x)]), net.b.ints([1])])
-  },
-  // Channel shuffle.
-  (net, x) => {
-    const [n, c, h, w] = dimsOf(x) as [number, number, number, number]
-    if (c % 2) return x
-    return net.b.reshape(net.b.transpose(net.b.reshape(x, [n, 2, c / 2, h, w]), [0, 2, 1, 3, 4]), [n, c, h, w])
-  },
-  (net, x, name, rng) => {
-    const c = drawn(rng)
-    return net.b.op('ConvTranspose', [x, net.weight(`${name}.w`, [channelsOf(x), c, 1, 1], channelsOf(x)), net.weight(`${name}.b`, [c], 4)], { kernel_shape: [1, 1] })
-  },
-  // A linear layer at every place, channels last.
-  (net, x, name, rng) => {
-    const c = drawn(rng)
-    const y = net.b.op('MatMul', [net.b.transpose(x, [0, 2, 3, 1]), net.weight(`${name}.w`, [channelsOf(x), c], channelsOf(x))])
-    return net.b.transpose(act(net, net.b.add(y, net.weight(`${name}.b`, [c], 4)), rng), [0, 3, 1, 2])
-  },
-  (net, x, name) => net.b.op('InstanceNormalization', [x, net.weight(`${name}s`, [channelsOf(x)], 1), net.weight(`${name}b`, [channelsOf(x)], 1)]),
-  // One weight for two inputs.
-  (net, x, name, rng) => {
-    const w = net.weight(`${name}.w`, [drawn(rng), channelsOf(x), 1, 1])
-    return net.b.add(net.convWith(`${name}l`, x, w), net.convWith(`${name}r`, act(net, x, rng), w))
-  },
-  // Nothing here can be cut.
-  (net, x) => net.b.op('Softmax', [x], { axis: 1 }),
-]
+/** Streams do not grow beyond this many channels and places. */
+const widest = 24
+const largest = 150
 
-/** A stem, some pieces, and two outputs: a map of 3 channels and two linear layers behind Flatten. */
+/** A stem, the pieces, and one to three outputs: a map, two linear layers behind Flatten, a head on an earlier stream. */
+export function buildNet(spec: NetSpec): RandomNet {
+  const draws = createRng(`${spec.seed}/net`)
+  const net = new Net(spec.seed, [spec.batch || 'N', 3, 3 + draws.int(4), 4], spec.opset)
+  const streams = [act(net, net.conv('stem', net.x, 3 + draws.int(5)), draws)]
+  const ends: { feature: string; value: string }[] = []
+  spec.pieces.forEach(({ feature, seed }, n) => {
+    const rng = createRng(`${seed}/piece`)
+    const x = streams.at(-1)!
+    const narrow = channelsOf(x) > widest ? net.conv(`p${n}narrow`, x, drawn(rng), 1) : x
+    const small = spatialOf(narrow).reduce((a, d) => a * d, 1) > largest ? net.b.op('MaxPool', [narrow], { kernel_shape: [2, 2], strides: [2, 2] }) : narrow
+    const y = pieces[feature]!(net, small, `p${n}`, rng)
+    streams.push(y)
+    ends.push({ feature, value: y.name })
+  })
+  const last = streams.at(-1)!
+  const outputs = [net.conv('head', last, 3, 1)]
+  if (draws.int(2)) outputs.push(vectorHead(net, draws.int(2) ? net.b.op('GlobalAveragePool', [last]) : last))
+  if (draws.int(2)) outputs.push(boxHead(net, streams[draws.int(streams.length)]!))
+  return { model: foldConstants(net.model(...outputs)), ends }
+}
+
+function vectorHead(net: Net, x: Value): Value {
+  return net.linear('fc2', net.act('Sigmoid', net.linear('fc1', net.b.op('Flatten', [x], { axis: 1 }), 6)), 2)
+}
+
+/** As detectors have it: one row for each place and default box. */
+function boxHead(net: Net, x: Value): Value {
+  return net.b.reshape(net.b.transpose(net.conv('boxes', x, 2 * 4, 3), [0, 2, 3, 1]), [0, -1, 4])
+}
+
+/** The net of a seed alone. */
 export function randomNet(seed: number): Model {
-  const net = new Net(seed, [1 + (seed % 2), 3, 5, 4])
-  const rng = net.rng.fork('shape')
-  let x = net.conv('stem', net.x, 4 + rng.int(5))
-  const count = 1 + rng.int(5)
-  for (let n = 0; n < count; n++) x = channelsOf(x) > 1 ? pieces[rng.int(pieces.length)]!(net, x, `p${n}`, rng) : net.conv(`p${n}`, x, drawn(rng))
-  const head = net.conv('head', x, 3, 1)
-  const flat = net.b.op('Flatten', [rng.int(2) ? net.b.op('GlobalAveragePool', [x]) : x], { axis: 1 })
-  return net.model(head, net.linear('fc2', net.act('Sigmoid', net.linear('fc1', flat, 6)), 2))
+  const rng = createRng(`${seed}/spec`)
+  const names = Object.keys(pieces)
+  const drawnPieces = Array.from({ length: 1 + rng.int(5) }, () => ({ feature: names[rng.int(names.length)]!, seed: rng.int(2 ** 20) }))
+  return buildNet({ opset: opsets[rng.int(opsets.length)]!, seed, batch: 1 + (seed % 2), pieces: drawnPieces }).model
 }

@@ -57,11 +57,12 @@ export default defineCommand({
 })
 
 async function measureAndPrune(options: Options, data: Data, run: RunFolder, context: Context): Promise<void> {
-  const { detector } = await openDetector(shipped)
+  const { detector, unfolded } = await openDetector(shipped)
   const sources = await openTrainingData(data, { batch, classes: detector.card.classes }, context)
   const session = sessionOptions(options)
   const pruned = await runPruning({
     detector,
+    unfolded,
     file: shipped,
     identity: await fileIdentity(shipped),
     sources,

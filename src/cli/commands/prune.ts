@@ -37,7 +37,7 @@ const fields = {
   ...splitField,
   method: choice(methodNames, 'how channels are chosen', 'lcp'),
   ...budgetFields,
-  plan: text('FILE', 'replay the surgery of a plan on the model it was made for; needs no data'),
+  plan: text('FILE', 'replay the surgery of a plan on the model it was made for; needs no data, but proves the cut on images of --data too'),
   dryRun: flag('choose channels and write RUN/plan.json with the record and the log, but no model'),
   ...finetuneFields,
   ...augmentField,
@@ -72,7 +72,7 @@ async function chooseAndPrune(path: string, options: Options & { readonly data: 
   const lcp = criterion.needs === 'gradients' ? lcpOf(options) : lcpDefaults
   const finetune = finetuneOf(options)
   const run = await openRunFolder(options.out, { force: options.force, files, command: `prune ${path} ${JSON.stringify(options)}` })
-  const { detector } = await openDetector(path)
+  const { detector, unfolded } = await openDetector(path)
   // What cannot be done is told before anything takes time.
   const before = costOf(detector.model, path)
   const tunes = !options.dryRun && (finetune.epochs > 0 || finetune.totalPasses !== undefined)
@@ -110,7 +110,7 @@ async function chooseAndPrune(path: string, options: Options & { readonly data: 
       await run.finish({ 'plan.json': planText(plan) }, { ...json, stages: selected.stages, ...origin })
       return context.result(json, `${widthsTable(json.widths)}\n\n${costLine(before, after)}\nplan written to ${json.plan}`)
     }
-    const { result, plan, json, details } = await runPruning({ detector, file: path, identity, sources, pruning, context, log: run.log })
+    const { result, plan, json, details } = await runPruning({ detector, unfolded, file: path, identity, sources, pruning, context, log: run.log })
     await run.finish({ 'pruned.onnx': (target) => saveModel(nodeStore(), target, result.detector.model), 'plan.json': planText(plan) }, { ...json, ...details, ...origin })
     const { cut, after } = result
     context.result(json, `${costTable({ before: result.before, cut, after })}\n\n${options.method}, ${result.passes.total} passes over images, measured on split "${origin.split}"; written to ${run.path}`)
@@ -123,14 +123,15 @@ async function replay(path: string, planFile: string, options: Options, context:
   const start = performance.now()
   const run = await openRunFolder(options.out, { force: options.force, files, command: `prune ${path} --plan ${planFile}` })
   const plan = parsePlan(await nodeStore().readText(planFile), planFile)
-  const { model } = await openModel(path)
+  const { model, unfolded } = await openModel(path)
   const identity = await fileIdentity(path)
   if (plan.model?.sha256 !== undefined && plan.model.sha256 !== identity.sha256) context.note(`${planFile}: was made for another file (${plan.model.file}); it is applied since its names and shapes fit`)
   const pruned = applyPlan(model, plan, planFile)
-  const certificate = await certificateOf({ original: model, file: path, pruned, plan, seed: options.seed, session: sessionOptions(options, path) })
+  const images = options.data === undefined ? undefined : { card: readCard(model.metadata, path), source: await (await openData({ ...options, data: options.data }, context, run.log)).open(options.split) }
+  const certificate = await certificateOf({ unfolded, original: model, file: path, pruned, plan, seed: options.seed, session: sessionOptions(options, path), images })
   const [before, after] = [costOf(model, path), costOf(pruned, path)]
   const json = { before, after, widths: widthsOf(model, plan), certificate, seconds: (performance.now() - start) / 1000 }
-  const record = { ...json, model: path, plan: planFile, method: plan.method, arch: architectureOf(model), data: null, seed: plan.seed ?? options.seed, options, versions: versionsOf(nodeRuntime) }
+  const record = { ...json, model: path, plan: planFile, method: plan.method, arch: architectureOf(model), data: options.data ?? null, seed: plan.seed ?? options.seed, options, versions: versionsOf(nodeRuntime) }
   await run.during(() => run.finish({ 'pruned.onnx': (target) => saveModel(nodeStore(), target, pruned), 'plan.json': planText(plan) }, record))
   context.result(json, `${widthsTable(json.widths)}\n\n${costLine(before, after)}; written to ${run.path}`)
 }

@@ -1,0 +1,66 @@
+/** @file Whether values have the shapes when run that inference gives them. */
+import { cloneModel } from '../ir/edit.ts'
+import type { Dim, Model, Value } from '../ir/graph.ts'
+import { sizeOf } from '../tensor/tensor.ts'
+import type { Tensors } from '../runtime/session.ts'
+
+/** Elements that one run may give back: values of a large model are fetched in turns. */
+const mostElements = 2 ** 26
+
+export interface ShapeCheck {
+  /** Values whose shapes were compared. */
+  readonly values: number
+  /** In plain words. */
+  readonly faults: readonly string[]
+}
+
+/** Runs the model with every value of known rank among its outputs; free axes of one name must be of one length. */
+export async function checkShapes(model: Model, feeds: Tensors, run: (model: Model, feeds: Tensors) => Promise<Tensors>): Promise<ShapeCheck> {
+  const values = model.graph.nodes.flatMap((node) => node.outputs.filter((v): v is Value => v?.dtype !== undefined && v.dtype !== 'string' && v.shape !== undefined))
+  const faults: string[] = []
+  const lengths = new Map<string, number>()
+  for (const part of inTurns(values)) {
+    const results = await run(withOutputs(model, part), feeds)
+    for (const { name, shape } of part) {
+      const dims = results[name]?.dims
+      if (!dims) throw new Error(`the runtime gave no value "${name}"`)
+      if (dims.length !== shape!.length || !shape!.every((d, axis) => fits(d, dims[axis]!, lengths))) {
+        faults.push(`"${name}" is [${dims.join(',')}] when run, [${shape!.map((d) => d ?? '?').join(',')}] by inference`)
+      }
+    }
+  }
+  return { values: values.length, faults }
+}
+
+function fits(dim: Dim, length: number, lengths: Map<string, number>): boolean {
+  if (typeof dim === 'number') return dim === length
+  if (dim === undefined) return true
+  if (!lengths.has(dim)) lengths.set(dim, length)
+  return lengths.get(dim) === length
+}
+
+function inTurns(values: readonly Value[]): Value[][] {
+  const turns: Value[][] = []
+  let left = 0
+  for (const v of values) {
+    const size = sizeOf(v.shape!.map((d) => (typeof d === 'number' ? d : 1)))
+    if (turns.length === 0 || size > left) {
+      turns.push([])
+      left = mostElements
+    }
+    turns.at(-1)!.push(v)
+    left -= size
+  }
+  return turns
+}
+
+/** The model with these values as its outputs, beside its own. */
+export function withOutputs(model: Model, more: Iterable<Value>): Model {
+  const { model: copy, values } = cloneModel(model)
+  const { outputs } = copy.graph
+  for (const v of more) {
+    const twin = values.get(v)!
+    if (!outputs.includes(twin)) outputs.push(twin)
+  }
+  return copy
+}

@@ -6,11 +6,18 @@ import { type Model, staticShape, type Value } from '../../src/ir/graph.ts'
 import { verify } from '../../src/ir/verify.ts'
 import { parseModel } from '../../src/onnx/load.ts'
 import { serializeModel } from '../../src/onnx/save.ts'
+import { foldConstants } from '../../src/passes/fold-constants.ts'
 import { setBatch } from '../../src/passes/set-batch.ts'
 import { upgradeOpset } from '../../src/passes/upgrade-opset.ts'
+import { findGroups } from '../../src/pruning/groups.ts'
+import { applyPlan } from '../../src/pruning/surgery.ts'
 import { createRng } from '../../src/tensor/rng.ts'
 import { i64 } from '../../src/tensor/tensor.ts'
 import { sharedModels } from '../onnx/ort.ts'
+import { drawnPlan } from '../support/cut-plan.ts'
+import { vgg19 } from '../support/topologies/classifiers.ts'
+import { efficientdet, retinanet, yolo11, yolov5, yolov8 } from '../support/topologies/detectors.ts'
+import { efficientnet, shufflenetV1, shufflenetV2 } from '../support/topologies/mobile.ts'
 import { sharedIt } from '../support/shared.ts'
 import { Net } from './nets.ts'
 
@@ -46,14 +53,29 @@ async function batchError(model: Model, n: number): Promise<number> {
 
 describe('setBatch', () => {
   for (const path of sharedModels) {
-    sharedIt(path, `gives ${path}, raised to the working opset, a batch of 2`, async (file) => {
-      expect(await batchError(upgradeOpset(parseModel(readFileSync(file), file)), 2)).toBeLessThan(1e-5)
-    }, 20000)
+    sharedIt(path, `gives ${path}, folded and raised to the working opset, a batch of 4`, async (file) => {
+      expect(await batchError(upgradeOpset(foldConstants(parseModel(readFileSync(file), file))), 4)).toBeLessThan(1e-5)
+    }, 30000)
   }
 
-  sharedIt('models/version-RFB-320.onnx', 'gives a model of opset 9 as it is a batch of 3', async (file) => {
-    expect(await batchError(parseModel(readFileSync(file), file), 3)).toBeLessThan(1e-5)
-  }, 20000)
+  sharedIt('models/version-RFB-320.onnx', 'gives a model of opset 9 as the file has it a batch of 4', async (file) => {
+    expect(await batchError(parseModel(readFileSync(file), file), 4)).toBeLessThan(1e-5)
+  }, 30000)
+
+  for (const path of ['models/FastestDet.onnx', 'models/nanodet_m_320.onnx']) {
+    sharedIt(path, `gives ${path} with half of its channels a batch of 4`, async (file) => {
+      const model = foldConstants(parseModel(readFileSync(file), file))
+      const cut = applyPlan(model, drawnPlan(findGroups(model), createRng(path)))
+      expect(await batchError(upgradeOpset(cut), 4)).toBeLessThan(1e-5)
+    }, 30000)
+  }
+
+  it.each<[string, () => Model]>([
+    ['ShuffleNet v1', shufflenetV1], ['ShuffleNet v2 by branches', () => shufflenetV2(16, true)], ['VGG-19', vgg19], ['EfficientNet', efficientnet],
+    ['YOLOv5', yolov5], ['YOLOv8', yolov8], ['YOLO11', yolo11], ['RetinaNet', retinanet], ['EfficientDet', efficientdet],
+  ])('gives %s a batch of 3', async (_, build) => {
+    expect(await batchError(build(), 3)).toBeLessThan(1e-5)
+  }, 30000)
 
   const cases: [string, (n: Net, x: Value) => Value][] = [
     ['a channel shuffle', (n, x) => n.op('Reshape', [n.op('Transpose', [n.op('Reshape', [x, n.constant('a', i64([1, 2, 3, 4, 4]))])], { perm: [0, 2, 1, 3, 4] }), n.constant('b', i64([1, -1, 4, 4]))])],

@@ -1,6 +1,6 @@
-/** @file Gradients of real detectors: they exist for every weight, from every output, and are right along random directions. */
+/** @file Gradients of real detectors and of well-known topologies: they exist for every weight, and are right along random directions. */
 import { readFileSync } from 'node:fs'
-import { describe, expect } from 'vitest'
+import { describe, expect, it } from 'vitest'
 import { checkGradient } from '../../src/autodiff/check.ts'
 import { pullBack } from '../../src/autodiff/grad.ts'
 import { importGraph, trainableWeights } from '../../src/autodiff/import-graph.ts'
@@ -17,6 +17,9 @@ import { sharedModels } from '../onnx/ort.ts'
 import { drawnPlan } from '../support/cut-plan.ts'
 import { runModel } from '../support/run.ts'
 import { sharedIt } from '../support/shared.ts'
+import { googlenet } from '../support/topologies/classifiers.ts'
+import { centernet, efficientdet, retinanet, yolo11, yolov4, yolov5, yolov8 } from '../support/topologies/detectors.ts'
+import { efficientnet, mobilenetV3, shufflenetV1, shufflenetV2 } from '../support/topologies/mobile.ts'
 
 const open = (file: string): Model => foldConstants(parseModel(readFileSync(file), file))
 const imageOf = (model: Model): Value => model.graph.inputs.find((v) => !v.initializer)!
@@ -32,7 +35,7 @@ async function gradientNorms(model: Model): Promise<Map<string, number>> {
   const b = new Builder(new Graph('gradients'))
   const image = b.input('image', 'float32', dimsOf(imageOf(model)))
   const imported = importGraph(b, model.graph, { given: new Map([[imageOf(model), image]]), wanted: model.graph.outputs, trainable: (v) => weights.has(v) })
-  const cotangents = new Map(model.graph.outputs.map((v) => [imported.values.get(v)!, b.constant(drawn(dimsOf(imported.values.get(v)!), v.name), 'cotangent')]))
+  const cotangents = new Map(model.graph.outputs.filter((v) => v.dtype === 'float32').map((v) => [imported.values.get(v)!, b.constant(drawn(dimsOf(imported.values.get(v)!), v.name), 'cotangent')]))
   const gradients = pullBack(b, cotangents, imported.parameters.map((p) => p.input))
   const named = imported.parameters.map(({ source, input }) => {
     const g = gradients.get(input)
@@ -98,6 +101,22 @@ describe('gradients of real models', () => {
       for (const error of others) expect(error).toBeLessThan(0.1)
     }, 120_000)
   }
+
+  it.each<[string, () => Model]>([
+    ['GoogLeNet', googlenet], ['ShuffleNet v1', shufflenetV1], ['ShuffleNet v2', shufflenetV2], ['MobileNet v3', mobilenetV3], ['EfficientNet', efficientnet],
+    ['YOLOv4', yolov4], ['YOLOv5', yolov5], ['YOLOv8', yolov8], ['YOLO11', yolo11], ['RetinaNet', retinanet], ['CenterNet', centernet], ['EfficientDet', efficientdet],
+  ])('reach every weight of %s, in batches of 2', async (_, build) => {
+    const model = workingCopy(build(), 2)
+    const norms = await gradientNorms(model)
+    expect(norms.size).toBe(trainableWeights(model.graph).size)
+    for (const [name, norm] of norms) expect(norm > 0 && norm < Infinity, `${name}: ${norm}`).toBe(true)
+  }, 30_000)
+
+  it('leave the constants of decoded heads alone', () => {
+    const names = [yolov5(), yolov8()].flatMap((model) => [...trainableWeights(workingCopy(model, 1).graph)].map((v) => v.name))
+    expect(names.length).toBeGreaterThan(300)
+    expect(names.filter((name) => !/^(conv|bn)/.test(name))).toEqual([])
+  })
 
   sharedIt('models/nanodet_m_320.onnx', 'are right where a cut made Gather nodes of shuffles', async (file) => {
     const model = open(file)

@@ -19,7 +19,7 @@ export function evaluationJson(e: Evaluation, classes: readonly string[]) {
     images: e.images,
     ...skippedJson(e.skipped),
     ...cocoNumbers(e),
-    perClass: Object.fromEntries(e.perClass.map((ap, i) => [classes[i] ?? String(i), ap])),
+    perClass: Object.fromEntries(e.measured.map((i) => [classes[i] ?? String(i), e.perClass[i]!])),
   }
 }
 

@@ -1,5 +1,6 @@
 /** @file Opening a folder of labelled images: the format is recognised by what is in the folder. */
 import type { Dataset, GroundTruth } from '../detection/annotation.ts'
+import { canonicalClass } from '../detection/class-names.ts'
 import type { Store } from '../storage/store.ts'
 import { UserError } from '../tensor/error.ts'
 import { cocoSplitName, cocoSplits, isCoco, readCoco } from './coco.ts'
@@ -97,9 +98,12 @@ async function formatOf(store: Store, base: string): Promise<Format | undefined>
   return undefined
 }
 
-/** The data set with labels that count in a model's `classes`, by name. Throws UserError for an object of a class the model lacks. */
+/**
+ * The data set with labels that count in a model's `classes`, by name: case and spelling aside, and by what data sets call the same thing
+ * (detection/class-names). `present` says which of the model's classes the data knows. Throws UserError for an object of a class the model lacks.
+ */
 export function mapClasses(dataset: Dataset, classes: readonly string[]): Dataset {
-  const target = dataset.classes.map((name) => classes.indexOf(name))
+  const target = dataset.classes.map((name) => counterpart(name, classes))
   const samples = dataset.samples.map((sample) => {
     const labels = sample.truth.labels.map((label) => {
       const mapped = target[label]!
@@ -109,5 +113,13 @@ export function mapClasses(dataset: Dataset, classes: readonly string[]): Datase
     const truth: GroundTruth = { ...sample.truth, labels }
     return { ...sample, truth }
   })
-  return { ...dataset, classes, samples }
+  const present = [...new Set(target.filter((i) => i >= 0))].sort((a, b) => a - b)
+  return { ...dataset, classes, present, samples }
+}
+
+/** Index of the class that `name` means, -1 where there is none; the very name goes before other spellings. */
+function counterpart(name: string, classes: readonly string[]): number {
+  const exact = classes.indexOf(name)
+  const wanted = canonicalClass(name)
+  return exact >= 0 ? exact : classes.findIndex((c) => canonicalClass(c) === wanted)
 }

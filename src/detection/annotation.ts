@@ -47,6 +47,8 @@ export interface Dataset {
   readonly format: 'voc' | 'coco' | 'yolo' | 'shapes' | 'images'
   readonly split: string
   readonly classes: readonly string[]
+  /** Indices of the classes that the data itself knows, where `classes` are a model's; default: all. */
+  readonly present?: readonly number[]
   readonly samples: readonly Sample[]
   /** What was dropped or mended while reading, one plain sentence each, naming file and object. */
   readonly problems: readonly string[]

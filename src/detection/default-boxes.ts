@@ -1,5 +1,22 @@
 /** @file SSD's default boxes (priors): their sizes by level, and the boxes themselves. */
-import type { DefaultBoxLevel } from './card.ts'
+import { z } from 'zod'
+
+/** How the default boxes of one feature map are made; sizes in pixels of the network's input. */
+export const defaultBoxLevel = z.strictObject({
+  /** Cells of the map. */
+  width: z.int().positive(),
+  height: z.int().positive(),
+  /** Pixels between cells, horizontal and vertical. */
+  stepX: z.number().positive(),
+  stepY: z.number().positive(),
+  /** s_k and s_{k+1} of the SSD paper, pixels. */
+  minSize: z.number().positive(),
+  maxSize: z.number().positive(),
+  /** Aspect ratios beside 1; each also stands for its inverse. */
+  ratios: z.array(z.number().positive()),
+})
+
+export type DefaultBoxLevel = z.infer<typeof defaultBoxLevel>
 
 export interface DefaultBoxes {
   /** D */

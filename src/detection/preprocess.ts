@@ -1,6 +1,5 @@
 /** @file What an image goes through before the network sees it, and boxes on the way there and back. Typed arrays only. */
 import type { GroundTruth, Image } from './annotation.ts'
-import type { DetectorCard } from './card.ts'
 
 /** What a detector wants of its input; a card says it. */
 export interface Preprocess {
@@ -11,8 +10,14 @@ export interface Preprocess {
   /** In the network's channel order: (pixel 0..255 - mean) / std. */
   readonly mean: readonly number[]
   readonly std: readonly number[]
-  readonly resize: 'stretch' | 'letterbox'
+  readonly resize: ResizeRule
+  /** Grey around letterboxed images, 0..255; default: YOLOX's. */
+  readonly pad?: number
 }
+
+/** "letterbox" keeps the image's proportions, at the top left of the input; "letterbox-centre" puts it in the middle. */
+export const resizeRules = ['stretch', 'letterbox', 'letterbox-centre'] as const
+export type ResizeRule = (typeof resizeRules)[number]
 
 /** A rectangle in pixels; it may exceed the image it speaks of. */
 export interface Rect {
@@ -39,22 +44,26 @@ export interface BoxTransform {
 /** The grey around letterboxed images, as YOLOX has it. */
 const letterboxGrey = 114
 
-export function preprocessOf(card: Pick<DetectorCard, 'input' | 'channels' | 'mean' | 'std' | 'resize'>): Preprocess {
-  return { width: card.input.width, height: card.input.height, channels: card.channels, mean: card.mean, std: card.std, resize: card.resize }
+/** What a detector card says of it. */
+export function preprocessOf({ input, channels, mean, std, resize, pad }: Omit<Preprocess, 'width' | 'height'> & { readonly input: { readonly width: number; readonly height: number } }): Preprocess {
+  return { width: input.width, height: input.height, channels, mean, std, resize, ...(pad !== undefined && { pad }) }
 }
 
-/** RGB that fills what the image does not cover: grey 114 for letterboxes, else the mean (0 after normalisation). */
+/** RGB that fills what the image does not cover: grey for letterboxes, else the mean (0 after normalisation). */
 export function fillColor(pre: Preprocess): [number, number, number] {
-  if (pre.resize === 'letterbox') return [letterboxGrey, letterboxGrey, letterboxGrey]
+  const { pad = letterboxGrey } = pre
+  if (pre.resize !== 'stretch') return [pad, pad, pad]
   const [a, b, c] = pre.mean.map((v) => Math.min(255, Math.max(0, Math.round(v)))) as [number, number, number]
   return pre.channels === 'RGB' ? [a, b, c] : [c, b, a]
 }
 
-/** `rect` as it fills the network's input: itself when stretched, lengthened to the right or bottom when letterboxed. */
+/** `rect` as it fills the network's input: itself when stretched; when letterboxed lengthened, to the right or bottom or on both sides alike. */
 export function fitRect(rect: Rect, pre: Pick<Preprocess, 'width' | 'height' | 'resize'>): Rect {
   if (pre.resize === 'stretch') return rect
   const scale = Math.min(pre.width / rect.width, pre.height / rect.height)
-  return { x: rect.x, y: rect.y, width: pre.width / scale, height: pre.height / scale }
+  const [width, height] = [pre.width / scale, pre.height / scale]
+  const share = pre.resize === 'letterbox-centre' ? 0.5 : 0
+  return { x: rect.x - share * (width - rect.width), y: rect.y - share * (height - rect.height), width, height }
 }
 
 /**

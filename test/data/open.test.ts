@@ -54,6 +54,22 @@ describe('mapClasses', () => {
     expect(Array.from(dataset.samples[0]!.truth.labels)).toEqual([0, 2])
   })
 
+  it('knows other spellings and VOC\'s names, the very name first', () => {
+    const spelt = { ...dataset, classes: ['motorbike', 'bee', 'TVMonitor'] }
+    const mapped = mapClasses(spelt, ['bee ', 'Motorcycle', 'tv'])
+    expect(Array.from(mapped.samples[0]!.truth.labels)).toEqual([1, 2])
+    expect(mapped.present).toEqual([0, 1, 2])
+    expect(Array.from(mapClasses(spelt, ['motorcycle', 'motorbike', 'tv']).samples[0]!.truth.labels)).toEqual([1, 2])
+    for (const [voc, coco] of [['aeroplane', 'airplane'], ['sofa', 'couch'], ['diningtable', 'dining table'], ['pottedplant', 'potted plant'], ['motorbike', 'motorcycle'], ['tvmonitor', 'tv']]) {
+      expect(mapClasses({ ...dataset, classes: [voc!], samples: [] }, ['x', coco!]).present).toEqual([1])
+      expect(mapClasses({ ...dataset, classes: [coco!], samples: [] }, ['x', voc!]).present).toEqual([1])
+    }
+  })
+
+  it('says which of the model\'s classes the data knows', () => {
+    expect(mapClasses(dataset, ['cow', 'dog', 'ant']).present).toEqual([0, 2])
+  })
+
   it('names a class the model lacks', () => {
     expect(() => mapClasses(dataset, ['ant', 'bee'])).toThrow('class "cow" (in a.jpg) is unknown to the model; its classes are ant, bee')
   })

@@ -22,7 +22,7 @@ describe('buildDetector', () => {
     const model = buildDetector(name, { classes, seed: 0 })
     verify(model.graph)
     const card = readCard(model.metadata, name)
-    expect(makeDefaultBoxes(card.defaultBoxes).count).toBe(boxes)
+    expect(makeDefaultBoxes(card.defaultBoxes!).count).toBe(boxes)
     expect(modelCost(model).params / 1e6).toBeCloseTo(millions, 2)
     expect(card.classes).toEqual(classes)
   })
@@ -30,7 +30,7 @@ describe('buildDetector', () => {
   it('computes outputs of the shapes that its card promises', async () => {
     const model = buildDetector('ssd-small', { classes, seed: 0, size: 96 })
     const card = readCard(model.metadata, 'small')
-    const count = makeDefaultBoxes(card.defaultBoxes).count
+    const count = makeDefaultBoxes(card.defaultBoxes!).count
     const out = await runModel(model, { image: f32(new Float32Array(2 * 3 * 96 * 96), [2, 3, 96, 96]) })
     expect(out.scores!.dims).toEqual([2, count, 4])
     expect(out.boxes!.dims).toEqual([2, count, 4])

@@ -35,6 +35,7 @@ describe('fill', () => {
   it('is the mean as RGB, or the letterbox grey', () => {
     expect(fillColor({ ...pre, mean: [103.53, 116.28, 123.675], channels: 'BGR' })).toEqual([124, 116, 104])
     expect(fillColor({ ...pre, resize: 'letterbox' })).toEqual([114, 114, 114])
+    expect(fillColor({ ...pre, resize: 'letterbox-centre', pad: 0 })).toEqual([0, 0, 0])
   })
 })
 
@@ -47,6 +48,13 @@ describe('letterbox', () => {
     expect(placement).toEqual({ source: whole(640, 480), target: whole(416, 312) })
     const t = transformOf(placement)
     expect(Array.from(toNetwork(Float32Array.of(64, 48, 640, 480), t))).toEqual([41.6, 31.2, 416, 312].map(Math.fround))
+  })
+
+  it('puts it in the middle where the rule says so', () => {
+    const centred = { ...square, resize: 'letterbox-centre' as const }
+    expect(place(fitRect(whole(640, 480), centred), 640, 480, 416, 416)).toEqual({ source: whole(640, 480), target: { x: 0, y: 52, width: 416, height: 312 } })
+    expect(place(fitRect(whole(300, 600), centred), 300, 600, 416, 416)).toEqual({ source: whole(300, 600), target: { x: 104, y: 0, width: 208, height: 416 } })
+    expect(fitRect({ x: 10, y: 20, width: 100, height: 50 }, { ...centred, width: 200, height: 200 })).toEqual({ x: 10, y: -5, width: 100, height: 100 })
   })
 
   it('keeps the aspect ratio within half a pixel', () => {

@@ -1,63 +1,100 @@
-/** @file From an SSD's raw outputs to detections. */
+/** @file SSD: class scores with a background and boxes for every default box, as the layers give them or decoded in the graph. */
+import { z } from 'zod'
 import { UserError } from '../../tensor/error.ts'
-import type { Detections } from '../annotation.ts'
-import { decodeBox } from '../box-coder.ts'
-import type { DetectorCard } from '../card.ts'
-import type { DefaultBoxes } from '../default-boxes.ts'
-import { nmsPerClass } from '../nms.ts'
+import { decodeBox, ssdVariances } from '../box-coder.ts'
+import { makeDefaultBoxes } from '../default-boxes.ts'
+import { natureOf, outputText } from '../facts.ts'
+import { boxFormFrom, boxForms, boxFormText, boxUnits, cannotTellBoxes, readBox } from './box-form.ts'
+import { contentOf, type Decoder, type DecoderContext, suppression } from './decoder.ts'
+import { denseDecoder } from './dense.ts'
+import { cannotTellScores, type Recognise, suppressionFrom } from './recogniser.ts'
 
-/** Best boxes of a class that go into NMS, as in the common SSD code. */
-const candidatesPerClass = 400
+export const ssdOptions = z.strictObject({
+  type: z.literal('ssd'),
+  /** Outputs: class scores [N, boxes, 1 + classes] (0 is background) and boxes [N, boxes, 4]. */
+  scores: z.string(),
+  boxes: z.string(),
+  /** Default: logits; "probabilities" went through a softmax in the graph. */
+  scoresAre: z.enum(['logits', 'probabilities']).optional(),
+  /** Default: offsets from the card's default boxes; else they are decoded in the graph. */
+  boxesAre: z.enum(['offsets', ...boxForms]).optional(),
+  /** Of decoded boxes; default: pixels. */
+  units: z.enum(boxUnits).optional(),
+  /** Variances of the SSD box coding: centre and size. */
+  variances: z.tuple([z.number().positive(), z.number().positive()]).optional(),
+  ...suppression,
+})
+export type SsdOptions = z.infer<typeof ssdOptions>
 
-/**
- * Detections of one image, boxes clipped to the network's input and in its pixels. `logits` [D, 1 + C] (0 is background) and `offsets` [D,4]
- * are that image's part of the batch outputs. Softmax over the classes; scores below the threshold are dropped, then boxes that lie outside
- * the input; NMS class by class; the best `maxDetections` stay.
- */
-export function decodeSsd(logits: Float32Array, offsets: Float32Array, defaults: DefaultBoxes, card: DetectorCard): Detections {
-  const { decoder, input } = card
-  const width = 1 + card.classes.length
-  if (logits.length !== defaults.count * width || offsets.length !== defaults.count * 4) {
-    throw new UserError(`the detector card names ${defaults.count} default boxes and ${card.classes.length} classes, which needs ${defaults.count * width} logits and ${defaults.count * 4} offsets an image; outputs "${decoder.scores}" and "${decoder.boxes}" have ${logits.length} and ${offsets.length}: the card does not belong to this model`)
-  }
-  const boxes: number[] = []
-  const boxOf: number[] = []
-  const scores: number[] = []
-  const labels: number[] = []
-  const box = new Float32Array(4)
-  // A class's share is at most sigmoid(logit - background's logit): most boxes are settled by that, without exponentials.
-  const margin = Math.log(decoder.scoreThreshold / (1 - decoder.scoreThreshold)) - 1e-6
-  const exponentials = new Float64Array(width)
-  for (let d = 0; d < defaults.count; d++) {
-    const row = d * width
-    let highest = logits[row + 1]!
-    for (let c = 2; c < width; c++) if (logits[row + c]! > highest) highest = logits[row + c]!
-    if (highest - logits[row]! < margin) continue
-    const peak = Math.max(highest, logits[row]!)
-    let sum = 0
-    for (let c = 0; c < width; c++) sum += exponentials[c] = Math.exp(logits[row + c]! - peak)
-    let decoded = false
-    for (let c = 1; c < width; c++) {
-      const score = exponentials[c]! / sum
-      if (!(score >= decoder.scoreThreshold)) continue
-      if (!decoded) {
-        decodeBox(offsets, defaults, d, decoder.variances, box, 0)
-        for (let i = 0; i < 4; i++) box[i] = Math.min(Math.max(box[i]!, 0), i % 2 === 0 ? input.width : input.height)
-        // Also false for offsets that are not numbers.
-        if (!(box[2]! > box[0]! && box[3]! > box[1]!)) break
-        boxes.push(box[0]!, box[1]!, box[2]!, box[3]!)
-        decoded = true
+/** As Liu et al.'s ports to PyTorch have it, and the small face detectors after them. */
+export const ssdPreprocess = 'rgb mean=127,127,127 std=128,128,128 stretch'
+
+export function ssdDecoder(options: SsdOptions, context: DecoderContext): Decoder {
+  const { classes, input } = context
+  const width = 1 + classes
+  const { boxesAre = 'offsets', units = 'pixels', scoresAre = 'logits', variances = ssdVariances } = options
+  if (boxesAre === 'offsets' && !context.defaultBoxes) throw new UserError('the detector card has no default boxes, which an SSD whose boxes are offsets needs: add defaultBoxes to the card')
+  const defaults = boxesAre === 'offsets' ? makeDefaultBoxes(context.defaultBoxes!) : undefined
+  return denseDecoder({
+    ...options, context, outputs: [options.scores, options.boxes],
+    read(image) {
+      const count = defaults?.count ?? image[options.boxes]?.dims[1] ?? 0
+      const scores = contentOf(image, options.scores, [count, width])
+      const boxes = contentOf(image, options.boxes, [count, 4])
+      return {
+        count,
+        scores: scoresAre === 'logits' ? (d, out, least) => softmaxScores(scores, d * width, out, least) : (d, out) => {
+          let highest = -Infinity
+          for (let c = 0; c < classes; c++) {
+            out[c] = scores[d * width + 1 + c]!
+            highest = Math.max(highest, out[c]!)
+          }
+          return highest
+        },
+        box(d, out) {
+          if (defaults) decodeBox(boxes, defaults, d, variances, out, 0)
+          else readBox({ boxesAre: boxesAre as 'corners' | 'centres', units }, input, boxes[4 * d]!, boxes[4 * d + 1]!, boxes[4 * d + 2]!, boxes[4 * d + 3]!, out)
+        },
+        locationOf: { [options.scores]: (e) => Math.floor(e / width), [options.boxes]: (e) => e >> 2 },
       }
-      boxOf.push(boxes.length / 4 - 1)
-      scores.push(score)
-      labels.push(c - 1)
-    }
-  }
-  const all = Float32Array.from(boxes)
-  const kept = nmsPerClass({ boxes: all, boxOf, scores, labels }, { iou: decoder.nmsIou, candidatesPerClass, maxDetections: decoder.maxDetections })
-  return {
-    boxes: Float32Array.from({ length: 4 * kept.length }, (_, i) => all[4 * boxOf[kept[i >> 2]!]! + (i & 3)]!),
-    scores: Float32Array.from(kept, (n) => scores[n]!),
-    labels: Int32Array.from(kept, (n) => labels[n]!),
-  }
+    },
+  })
+}
+
+/** Softmax over the row at `row`, background first; the classes' shares into `out`. Returns the highest of them. */
+function softmaxScores(logits: Float32Array, row: number, out: Float64Array, least: number): number {
+  let highest = logits[row + 1]!
+  for (let c = 2; c <= out.length; c++) if (logits[row + c]! > highest) highest = logits[row + c]!
+  // A class's share is at most sigmoid(logit - background's logit): most boxes are settled by that, without exponentials.
+  if (highest - logits[row]! < Math.log(least / (1 - least)) - 1e-6) return -Infinity
+  const peak = Math.max(highest, logits[row]!)
+  let sum = Math.exp(logits[row]! - peak)
+  for (let c = 0; c < out.length; c++) sum += out[c] = Math.exp(logits[row + 1 + c]! - peak)
+  for (let c = 0; c < out.length; c++) out[c]! /= sum
+  return Math.exp(highest - peak) / sum
+}
+
+export const recogniseSsd: Recognise<SsdOptions> = (facts, { settings, named }) => {
+  const given = { scoresAre: settings.word('scoresAre', ['logits', 'probabilities']), scores: settings.text('scores'), boxes: settings.text('boxes') }
+  const flat = facts.outputs.filter((o) => o.dims.length === 3 && !o.chosen)
+  const pairs = flat.flatMap((scores) => flat.map((boxes) => ({ scores, boxes }))).filter(({ scores, boxes }) =>
+    scores !== boxes && scores.dims[1] === boxes.dims[1] && boxes.dims[2] === 4 && scores.dims[2]! >= 2
+    && (given.scores ?? scores.name) === scores.name && (given.boxes ?? boxes.name) === boxes.name
+    // Three classes make two outputs of width four: then the softmax tells which is which.
+    && (scores.dims[2] !== 4 || given.scores !== undefined || natureOf(scores, 2, 0, 4) === 'softmax'))
+  const [pair] = pairs
+  if (!pair || pairs.length > 1) return { not: `it reads scores [N,boxes,1 + classes] and boxes [N,boxes,4]; there are ${facts.outputs.map(outputText).join(', ')}` }
+  const { scores, boxes } = pair
+  const [, count, width] = scores.dims as [number, number, number]
+  const nature = natureOf(scores, 2, 0, width)
+  if (nature === 'sigmoid') return { not: `its scores go through a softmax, those of ${outputText(scores)} through a sigmoid` }
+  const scoresAre = given.scoresAre ?? (nature === 'softmax' ? 'probabilities' : nature === 'raw' ? 'logits' : undefined)
+  if (nature !== 'softmax' && !named && scoresAre !== 'logits') return { not: `the graph does not show a softmax over ${outputText(scores)}` }
+  if (!scoresAre) return { lacks: cannotTellScores }
+  const common = { type: 'ssd' as const, scores: scores.name, boxes: boxes.name, scoresAre, ...suppressionFrom(settings) }
+  if (natureOf(boxes, 2, 0, 4) === 'raw') return { lacks: `${outputText(boxes)} are offsets from default boxes, which no file tells: write a detector card with defaultBoxes` }
+  const form = boxFormFrom(settings, boxes.replies, count, (i, k) => 4 * i + k, facts.input)
+  if (!form) return { lacks: cannotTellBoxes }
+  const why = `${outputText(scores)} are ${scoresAre === 'probabilities' ? 'shares of a softmax' : 'logits'} with a background, ${outputText(boxes)} are ${boxFormText(form)}`
+  return { fits: { ...common, ...form }, classes: width - 1, why }
 }

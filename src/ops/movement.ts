@@ -7,6 +7,7 @@ import type { Emitter } from './emitter.ts'
 import type { KeptIndices, OpDef, PatchEdit } from './define.ts'
 import { allConstant, concatTensors, expandTensor, transposeTensor } from './fold.ts'
 import { block, offset, repeat, slice } from './index-map.ts'
+import { originOf } from './lengths.ts'
 import { broadcastDims, broadcastLinks, inputOf, intsOf, link, outputOf, presentInputs, ref, sameAs, typed, unaryVjp, wrapAxis, zerosLike } from './rules.ts'
 import { contentOf, numbersOf } from './shape-data.ts'
 
@@ -160,12 +161,18 @@ const expand: OpDef = {
   vjp: unaryVjp((_, dy) => dy),
   channels(node) {
     const y = outputOf(node)
-    // A target that the graph computes cannot be rewritten; an entry of 1 follows the input.
-    const target = constantOf(node.inputs[1]) && numbersOf(node.inputs[1])
-    const rewritable = broadcastLinks([inputOf(node, 0)], y).filter(() => target !== undefined)
+    // A constant target is rewritten, a length of an axis follows it; others that the graph computes cannot be told another one.
+    const constant = constantOf(node.inputs[1]) !== undefined
+    const lead = rankOf(y) - (contentOf(node.inputs[1])?.length ?? 0)
+    const origins = (y.shape ?? []).flatMap((_, axis) => {
+      const origin = originOf(node.inputs[1], axis - lead)
+      return origin ? [link(origin, ref(y, axis))] : []
+    })
+    const followed = new Set(origins.map((l) => l.to.axis))
+    const links = [...broadcastLinks([inputOf(node, 0)], y).filter((l) => constant || followed.has(l.to.axis)), ...origins]
     return {
-      links: rewritable,
-      blocked: (y.shape ?? []).flatMap((_, axis) => (rewritable.some((l) => l.to.axis === axis) ? [] : [{ ref: ref(y, axis), reason: 'Expand repeats one element along this axis, or computes its length' }])),
+      links,
+      blocked: (y.shape ?? []).flatMap((_, axis) => (links.some((l) => l.to.axis === axis) ? [] : [{ ref: ref(y, axis), reason: 'Expand repeats one element along this axis, or computes its length' }])),
     }
   },
   patch(node, kept, edit) {

@@ -5,6 +5,7 @@ import { type Dim, type Node, staticShape } from '../ir/graph.ts'
 import { i64, sizeOf, type Tensor, toNumbers } from '../tensor/tensor.ts'
 import type { ChannelRule, KeptIndices, OpDef, PatchEdit } from './define.ts'
 import { reshapeTensor } from './fold.ts'
+import { originOf } from './lengths.ts'
 import { reshapeLinks } from './reshape-links.ts'
 import { inputOf, intsOf, link, outputOf, ref, reshapeVjp, typed, wrapAxis } from './rules.ts'
 import { contentOf, numbersOf } from './shape-data.ts'
@@ -63,9 +64,13 @@ const reshapeChannels: ChannelRule = (node) => {
   const y = outputOf(node)
   const found = reshapeLinks(inputOf(node, 0), y)
   if (intsAttribute(node, 'shape')) return found
-  // An axis whose length the graph computes cannot be given another one.
-  const fixed = (y.shape ?? []).flatMap((d, axis) => (d === 1 || targetEntry(node, axis) ? [] : [{ ref: ref(y, axis), reason: 'its length is computed in the graph' }]))
-  return { ...found, blocked: [...(found.blocked ?? []), ...fixed] }
+  // An axis whose length the graph computes cannot be given another one, unless it is that of an axis that is cut along.
+  const computed = [...(y.shape ?? []).keys()].filter((axis) => y.shape![axis] !== 1 && !targetEntry(node, axis))
+  const origins = new Map(computed.map((axis) => [axis, originOf(node.inputs[1], axis)]))
+  return {
+    links: [...found.links, ...computed.flatMap((axis) => (origins.get(axis) ? [link(origins.get(axis)!, ref(y, axis))] : []))],
+    blocked: [...(found.blocked ?? []), ...computed.filter((axis) => !origins.get(axis)).map((axis) => ({ ref: ref(y, axis), reason: 'its length is computed in the graph' }))],
+  }
 }
 
 /** Writes the new lengths into the target, in a constant of the node's own; a -1 adapts by itself. */
@@ -80,7 +85,7 @@ function patchReshape(node: Node, kept: KeptIndices, edit: PatchEdit): void {
       if (attribute[axis] !== -1) attribute[axis] = length
       continue
     }
-    const entry = targetEntry(node, axis)
+    const entry = targetEntry(node, axis) ?? (originOf(node.inputs[1], axis) && 'follows')
     if (entry === undefined) throw new Error(`Reshape "${node.name}": the length of axis ${axis} is computed in the graph and cannot be patched`)
     if (entry === 'follows') continue
     const key = String(entry.input)

@@ -2,7 +2,8 @@
 import { intsAttribute, stringAttribute } from '../ir/attributes.ts'
 import type { Dim, Node, Value } from '../ir/graph.ts'
 import { i64, toNumbers } from '../tensor/tensor.ts'
-import type { ChannelRule, KeptIndices, OpDef, PatchEdit, RuleContext, ShapeRule } from './define.ts'
+import type { ChannelRule, KeptIndices, Link, OpDef, PatchEdit, RuleContext, ShapeRule } from './define.ts'
+import { originOf } from './lengths.ts'
 import { resizeVjp } from './resize-gradient.ts'
 import { inputOf, link, outputOf, ref, typed, wrapAxis } from './rules.ts'
 import { contentOf, numbersOf } from './shape-data.ts'
@@ -55,12 +56,17 @@ const channels: ChannelRule = (node, { opset }) => {
   const { axes, scales, sizes, from } = factorsOf(node, opset)
   const passes = (axis: number): boolean => {
     if (!axes.includes(axis) || scales?.[axis] === 1) return true
-    // Constant sizes are mended with the cut (patch); computed ones are not followed.
-    return axis < 2 && from?.initializer !== undefined && sizes?.[axis] !== undefined && sizes[axis] === x.shape?.[axis]
+    // Constant sizes are mended with the cut (patch); lengths of an axis follow it; other computed ones are not followed.
+    const follows = from?.initializer !== undefined || originOf(from, axes.indexOf(axis)) !== undefined
+    return axis < 2 && follows && sizes?.[axis] !== undefined && sizes[axis] === x.shape?.[axis]
+  }
+  const origins = (axis: number): Link[] => {
+    const origin = originOf(from, axes.indexOf(axis))
+    return origin ? [link(origin, ref(y, axis))] : []
   }
   const all = (x.shape ?? []).map((_, axis) => axis)
   return {
-    links: all.filter(passes).map((axis) => link(ref(x, axis), ref(y, axis))),
+    links: all.filter(passes).flatMap((axis) => [link(ref(x, axis), ref(y, axis)), ...origins(axis)]),
     blocked: all.filter((axis) => !passes(axis)).map((axis) => ({ ref: ref(x, axis), reason: `${node.opType} resizes this axis` })),
   }
 }

@@ -1,38 +1,20 @@
 /** @file Shapes as data, and constants: what exporters compute reshape targets and grids with. */
 import { intAttribute, tensorAttribute } from '../ir/attributes.ts'
-import { type Dim, type Node, staticShape, type Use } from '../ir/graph.ts'
+import { type Dim, type Node, staticShape } from '../ir/graph.ts'
 import type { DType } from '../tensor/dtype.ts'
 import { f32, i64, scalar, sizeOf, type Tensor, tensor, toNumbers } from '../tensor/tensor.ts'
 import { type ChannelLinks, notDifferentiable, opaque, type OpDef } from './define.ts'
 import { allConstant, fill, foldLimit } from './fold.ts'
-import { free, inputOf, intsOf, outputOf, ref, typed } from './rules.ts'
-import { contentOf, numbersOf, sliceIndices } from './shape-data.ts'
+import { onlyTargets, shapeRange } from './lengths.ts'
+import { free, inputOf, outputOf, ref, typed } from './rules.ts'
+import { contentOf, numbersOf } from './shape-data.ts'
 import { dtypeOfCode } from './type-codes.ts'
 
-/** First and past-the-last axis that a Shape reads. */
-function shapeRange(node: Node, rank: number): [number, number] {
-  const wrap = (i: number): number => Math.min(Math.max(i < 0 ? i + rank : i, 0), rank)
-  const start = wrap(intAttribute(node, 'start', 0))
-  return [start, Math.max(start, wrap(intAttribute(node, 'end', rank)))]
-}
-
-/** Axes whose lengths some reader of the Shape looks at: those that a Gather or Slice with constant bounds picks, else all. */
+/** Axes whose lengths the graph computes with, or gives out: not those that only go on to reshape and resize targets. */
 function lengthsRead(node: Node, rank: number): Set<number> {
   const [start, end] = shapeRange(node, rank)
   const all = Array.from({ length: end - start }, (_, i) => i)
-  const picked = ({ node: reader, index }: Use): number[] => {
-    if (index === 0 && reader.opType === 'Gather') return numbersOf(reader.inputs[1])?.map((i) => (i < 0 ? i + all.length : i)) ?? all
-    if (index === 0 && reader.opType === 'Slice') {
-      const [from] = intsOf(reader, 'starts', 1) ?? []
-      const [to] = intsOf(reader, 'ends', 2) ?? []
-      const [step] = reader.inputs[4] ? (numbersOf(reader.inputs[4]) ?? []) : [1]
-      return from === undefined || to === undefined || step === undefined ? all : sliceIndices({ start: from, end: to, step }, all.length)
-    }
-    return all
-  }
-  const { uses } = outputOf(node)
-  // Without readers in the graph it is the graph's own result.
-  return new Set((uses.size === 0 ? all : [...uses].flatMap(picked)).map((i) => i + start))
+  return new Set(all.filter((i) => !onlyTargets(outputOf(node), i)).map((i) => i + start))
 }
 
 function shapeChannels(node: Node): ChannelLinks {

@@ -143,6 +143,18 @@ export function replaceShuffles(graph: Graph, kept: KeptIndices, unique: (stem: 
       removeNode(graph, old)
     }
   }
+  // Targets that the graph computed for the reshapes.
+  for (const v of released) if (v.producer) removeDead(graph, v.producer, released)
   removeUnusedInitializers(graph, released)
   return added
+}
+
+function removeDead(graph: Graph, node: Node, released: Set<Value>): void {
+  if (!graph.nodes.includes(node) || node.outputs.some((v) => v && (v.uses.size > 0 || graph.outputs.includes(v)))) return
+  const inputs = presentInputs(node)
+  removeNode(graph, node)
+  for (const v of inputs) {
+    released.add(v)
+    if (v.producer) removeDead(graph, v.producer, released)
+  }
 }

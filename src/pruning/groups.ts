@@ -2,6 +2,7 @@
 import { type Model, type Node, opsetOf, staticShape, type Value } from '../ir/graph.ts'
 import { capturedBy } from '../ir/walk.ts'
 import type { ChannelLinks } from '../ops/define.ts'
+import { lengthsIn } from '../ops/lengths.ts'
 import { channelLinks, mixingWeight, nodeLabel, touched } from './channel-links.ts'
 import { type GatheredClasses, gatherClasses } from './gather.ts'
 import { type AxisSlots, createSlots, type SlotTable } from './slots.ts'
@@ -88,6 +89,7 @@ function tieAll(model: Model, slots: SlotTable): Weights[] {
     for (const v of capturedBy(node)) blockAll(v, `"${v.name}" is read inside a subgraph of ${nodeLabel(node)}`)
   }
   for (const v of graph.outputs) blockAll(v, `"${v.name}"${v.producer ? `, which ${nodeLabel(v.producer)} makes,` : ''} is an output of the model`)
+  for (const v of graph.outputs) for (const at of lengthsIn(v)) slots.block(at, `its length is in "${v.name}", an output of the model`)
   return weights
 }
 

@@ -105,6 +105,13 @@ const cases: readonly CutCase[] = [
   { op: 'Pad', inputs: [x(2, 3)], opset: 10, attributes: { pads: [0, 1, 0, 2], value: { float: 3 } }, cut: [1, 2], left: [2, 5] },
   { op: 'Pad', inputs: [x(2, 3, 4), ints([2], 1, 1), scalar(3), ints([1], -1)], cut: [1, 1], left: [2, 2, 6] },
 
+  ...['nearest', 'linear'].flatMap((mode): CutCase[] => [
+    { op: 'Upsample', inputs: [x(1, 4, 2, 3)], opset: 7, attributes: { mode, scales: { floats: [1, 1, 2, 2] } }, cut: [1, 1], left: [1, 3, 4, 6] },
+    { op: 'Upsample', inputs: [x(1, 4, 2, 3), f32([1, 1, 2, 2])], opset: 9, fed: [0], attributes: { mode }, cut: [1, 1], left: [1, 3, 4, 6] },
+    { op: 'Resize', inputs: [x(1, 4, 2, 3), f32([1, 1, 2, 2])], opset: 10, fed: [0], attributes: { mode }, cut: [1, 1], left: [1, 3, 4, 6] },
+    { op: 'Resize', inputs: [x(1, 4, 2, 3), f32([]), f32([]), ints([4], 1, 4, 5, 6)], opset: 11, fed: [0], attributes: { mode }, cut: [1, 1], left: [1, 3, 5, 6] },
+    { op: 'Resize', inputs: [x(1, 4, 2, 3), undefined, undefined, ints([2], 5, 6)], fed: [0], attributes: { mode, axes: [2, 3] }, cut: [1, 1], left: [1, 3, 5, 6] },
+  ]),
   { op: 'Gather', inputs: [x(2, 4), ints([3], 3, 0, -1)], attributes: { axis: 1 }, cut: [1, 3], left: [2, 1] },
   { op: 'Gather', inputs: [x(2, 4), ints([3], 3, 0, 2)], attributes: { axis: 1 }, cut: [1, 1], left: [2, 3] },
   { op: 'Gather', inputs: [x(2, 4), tensor('int32', [2], Int32Array.of(2, 1))], attributes: { axis: 1 }, cut: [1, 1], left: [2, 1] },
@@ -199,6 +206,7 @@ const whole: readonly (CutCase & { readonly why: RegExp })[] = [
   { op: 'Reshape', inputs: [x(2, 3, 4), ints([2], 2, 12)], fed: [0, 1], cut: [1, 0], why: /not named|computed|merges/ },
   { op: 'Slice', inputs: [x(2, 6), ints([1], 0), ints([1], 6), ints([1], 1), ints([1], 2)], cut: [1, 0], why: /slice with a step/ },
   { op: 'Slice', inputs: [x(2, 6), ints([1], 0), ints([1], 6), ints([1], 1)], fed: [0, 1], cut: [1, 0], why: /computed in the graph/ },
+  { op: 'Resize', inputs: [x(1, 4, 2, 3), undefined, f32([1, 1, 2, 2])], fed: [0], cut: [2, 0], why: /resizes this axis/ },
   { op: 'Pad', inputs: [x(2, 3), ints([4], 0, 1, 0, -1)], cut: [1, 0], why: /cropped/ },
   { op: 'Pad', inputs: [x(2, 3), ints([4], 0, 1, 0, 0)], attributes: { mode: 'edge' }, cut: [1, 0], why: /padded with copies/ },
   { op: 'Hardmax', inputs: [x(2, 4)], cut: [1, 0], why: /normalises/ },

@@ -73,7 +73,8 @@ export const selection: readonly OpDef[] = [
   {
     type: 'CumSum',
     shape: sameAs(0),
-    vjp: notDifferentiable,
+    // An element is in every sum from its own place on: the same sums from the other end.
+    vjp: (b, node, [dy]) => [dy && (() => b.op('CumSum', [dy, node.inputs[1]], { exclusive: intAttribute(node, 'exclusive', 0), reverse: 1 - intAttribute(node, 'reverse', 0) }))],
     channels: allBut((node) => {
       const axis = numbersOf(node.inputs[1])?.[0]
       return axis === undefined ? undefined : wrapAxis(axis, rankOf(inputOf(node, 0)))

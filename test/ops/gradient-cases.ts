@@ -112,6 +112,8 @@ export const gradientCases: readonly GradientCase[] = [
   { op: 'ScatterND', inputs: [x(3, 4), ints([2, 1], 2, 0), x(2, 4)] },
   { op: 'ScatterND', inputs: [x(3, 4), ints([2, 2], 2, 0, 1, 3), x(2)] },
   { op: 'ScatterND', inputs: [x(3, 4), ints([3, 1], 2, 0, 2), x(3, 4)], attributes: { reduction: 'add' } },
+  { op: 'CumSum', inputs: [x(2, 4), ints([], 1)] },
+  { op: 'CumSum', inputs: [x(3, 4), ints([], 0)], attributes: { exclusive: 1, reverse: 1 } },
   { op: 'ReverseSequence', inputs: [x(4, 3, 2), ints([3], 4, 1, 3)] },
   { op: 'ReverseSequence', inputs: [x(3, 4, 2), ints([3], 2, 4, 3)], attributes: { time_axis: 1, batch_axis: 0 } },
   ...['bij,bjk->bik', 'bij,bjk', 'ij,jk->ki', 'nc,c->n', 'ij,kl->ijkl', 'ij,kl->il'].map((equation) => {

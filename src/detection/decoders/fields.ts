@@ -1,0 +1,59 @@
+/** @file How a teacher's raw outputs are compared with its student's: which entries are scores, which are boxes, and in what form. */
+import { UserError } from '../../tensor/error.ts'
+import type { FieldKind, OutputField } from '../distill-loss.ts'
+import type { DecoderContext } from './decoder.ts'
+import type { DecoderOptions } from './registry.ts'
+
+/** One unit of a decoded box, in pixels and as a share of the input: about a cell of the finest map. */
+const unitOf = { pixels: 8, unit: 0.025 } as const
+
+/** The fields of all outputs that the decoder reads. Throws UserError where the outputs are choices of the graph's (NMS) and say nothing entry by entry. */
+export function outputFields(options: DecoderOptions, { classes }: Pick<DecoderContext, 'classes'>): OutputField[] {
+  switch (options.type) {
+    case 'ssd': {
+      const { scores, boxes, scoresAre = 'logits', boxesAre = 'offsets', units = 'pixels' } = options
+      return [
+        { output: scores, axis: 2, from: 0, to: 1 + classes, kind: scoresAre === 'logits' ? 'softmax' : 'probability', purpose: 'class' },
+        { output: boxes, axis: 2, from: 0, to: 4, kind: 'regression', scale: boxesAre === 'offsets' ? 1 : unitOf[units], purpose: 'box' },
+      ]
+    }
+    case 'yolov3':
+      return options.heads.flatMap(({ output, anchors }) => anchors.flatMap((_, a) => {
+        const first = a * (5 + classes)
+        const field = (from: number, to: number, kind: FieldKind, purpose: OutputField['purpose']): OutputField => ({ output, axis: 1, from: first + from, to: first + to, kind, purpose })
+        return [field(0, 2, 'logit', 'box'), field(2, 4, 'regression', 'box'), field(4, 5 + classes, 'logit', 'class')]
+      }))
+    case 'yolov5':
+      return rows(options.output, 2, 5 + classes, 'probability', unitOf[options.units])
+    case 'yolov8':
+      return rows(options.output, 1, 4 + classes, 'probability', unitOf[options.units])
+    case 'yolox':
+      return rows(options.output, 2, 5 + classes, scoreKind(options.scoresAre), 1)
+    case 'nanodet':
+      return options.levels.flatMap(({ scores, boxes }): OutputField[] => [
+        { output: scores, axis: 2, from: 0, to: classes, kind: scoreKind(options.scoresAre), purpose: 'class' },
+        { output: boxes, axis: 2, from: 0, to: 4 * options.bins, kind: 'softmax', bins: options.bins, purpose: 'box' },
+      ])
+    case 'fastestdet':
+      return [
+        { output: options.output, axis: 1, from: 0, to: 1, kind: 'probability', purpose: 'class' },
+        { output: options.output, axis: 1, from: 1, to: 5, kind: 'regression', purpose: 'box' },
+        { output: options.output, axis: 1, from: 5, to: 5 + classes, kind: 'probability', purpose: 'class' },
+      ]
+    case 'retinanet':
+    case 'nms':
+      throw new UserError(`a detector of kind "${options.type}" cannot teach yet: its outputs ${options.type === 'nms' ? 'are chosen by NMS in the graph; export it without NMS' : 'are not split into scores and boxes for training; prune it without training (--finetune-epochs 0)'}`)
+  }
+}
+
+/** Rows that begin with four box numbers, scores behind them. */
+function rows(output: string, axis: number, width: number, kind: FieldKind, scale: number): OutputField[] {
+  return [
+    { output, axis, from: 0, to: 4, kind: 'regression', scale, purpose: 'box' },
+    { output, axis, from: 4, to: width, kind, purpose: 'class' },
+  ]
+}
+
+function scoreKind(scoresAre: 'logits' | 'probabilities'): FieldKind {
+  return scoresAre === 'logits' ? 'logit' : 'probability'
+}

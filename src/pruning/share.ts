@@ -1,14 +1,14 @@
 /** @file How much of a model channel pruning reaches. */
 import type { Model, Value } from '../ir/graph.ts'
 import { lookup } from '../ops/registry.ts'
-import { type ChannelGroup, indicesOf } from './groups.ts'
+import { type ChannelGroup, indicesOf, wholeReason } from './groups.ts'
 
 export interface WeightShare {
   /** Name of the weight. */
   readonly name: string
   /** Its elements. */
   readonly params: number
-  /** Share of its elements with an index, on the output or the input axis, that a prunable group holds. */
+  /** Share of its elements with an index, on the output or the input axis, that a group holds which can lose some. */
   readonly prunable: number
   /** Share of its elements that go when every prunable group keeps a single unit. */
   readonly removable: number
@@ -25,7 +25,8 @@ export function prunableShare(model: Model, groups: readonly ChannelGroup[]): Pr
   const held: Axes = new Map()
   const lost: Axes = new Map()
   for (const group of groups) {
-    if (!group.prunable) continue
+    // A group of one unit keeps it.
+    if (wholeReason(group) !== undefined) continue
     const units = Array.from({ length: group.channels }, (_, k) => k)
     for (const member of group.members) {
       if (!member.value.initializer) continue

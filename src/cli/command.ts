@@ -24,7 +24,8 @@ export interface CommandSpec<F extends Fields> {
   readonly examples: readonly string[]
   /** A paragraph under the summary in help. */
   readonly details?: string
-  run(options: OptionsOf<F> & CommonOptions, args: readonly string[], context: Context): Promise<void>
+  /** `given`: the options that the user named, beside those that have their default. */
+  run(options: OptionsOf<F> & CommonOptions, args: readonly string[], context: Context, given: ReadonlySet<string>): Promise<void>
 }
 
 export interface LoadedCommand {
@@ -42,9 +43,10 @@ export function defineCommand<F extends Fields>(spec: CommandSpec<F>): LoadedCom
       sub.addHelpText('after', `\nExamples:\n${spec.examples.map((line) => `  espalier ${line}`).join('\n')}`)
       sub.action(async () => {
         const options = parseOptions(fields, sub.opts()) as OptionsOf<F> & CommonOptions
+        const given = new Set(Object.keys(fields).filter((key) => sub.getOptionValueSource(key) === 'cli'))
         const context = createContext(options, streams)
         try {
-          await spec.run(options, sub.args, context)
+          await spec.run(options, sub.args, context, given)
         } finally {
           context.close()
         }

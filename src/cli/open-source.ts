@@ -39,16 +39,19 @@ export interface DataOptions {
   readonly limit?: number
 }
 
-/** Recognises the data set. What is wrong with its files goes to stderr (the first ten) and to `log` (all). */
-export async function openData(options: DataOptions, context: Context, log: (text: string) => void = () => {}): Promise<Data> {
+/**
+ * Recognises the data set; where labels are not needed, a folder of images will do. What is wrong with its files goes to stderr (the first
+ * ten) and to `log` (all).
+ */
+export async function openData(options: DataOptions, context: Context, log: (text: string) => void = () => {}, unlabelled = false): Promise<Data> {
   if (options.data === shapesName) return builtIn(options.limit)
   const store = nodeStore()
   const root = options.data
-  const splits = await listSplits(store, root)
+  const splits = await listSplits(store, root, unlabelled)
   return {
     splits,
     async open(split, classes) {
-      const read = await openDataset(store, root, { split, imageSize })
+      const read = await openDataset(store, root, { split, imageSize, unlabelled })
       tellProblems(read.problems, context, log)
       const mapped = classes ? mapClasses(read, classes) : read
       const dataset = options.limit === undefined ? mapped : firstSamples(mapped, options.limit)

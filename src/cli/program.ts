@@ -16,6 +16,7 @@ const commands: Readonly<Record<string, Entry>> = {
   eval: { summary: 'measure a detector by COCO\'s protocol', load: () => import('./commands/eval.ts') },
   score: { summary: 'COCO\'s numbers for a ground truth file and a results file', load: () => import('./commands/score.ts') },
   predict: { summary: 'detect in images and draw what was found', load: () => import('./commands/predict.ts') },
+  card: { summary: 'how a detector\'s outputs are read; written into its file', load: () => import('./commands/card.ts') },
   inspect: { summary: 'what a model costs and which channels can be removed', load: () => import('./commands/inspect.ts') },
   prune: { summary: 'remove channels, fine-tune, measure; or replay a plan', load: () => import('./commands/prune.ts') },
   finetune: { summary: 'train a detector further', load: () => import('./commands/finetune.ts') },

@@ -3,6 +3,7 @@ import { defineCommand } from '../command.ts'
 import { openDetector } from '../open-model.ts'
 import { dataFields, openData, openTrainingData, splitField } from '../open-source.ts'
 import { openRunFolder } from '../run-folder.ts'
+import { sessionOptions } from '../session.ts'
 import { runTraining } from '../train-run.ts'
 import { outFields, trainingFields } from '../training-options.ts'
 
@@ -13,7 +14,7 @@ export default defineCommand({
   details: 'Trains on split "train", keeps the epoch that is best on "val", measures before and after on --split; writes RUN/model.onnx.',
   async run(options, [path = ''], context) {
     const run = await openRunFolder(options.out, { force: options.force, files: ['model.onnx'], command: `finetune ${path} ${JSON.stringify(options)}` })
-    const { detector } = await openDetector(path)
+    const { detector } = await openDetector(path, { session: sessionOptions(options, path), note: context.note })
     const data = await openData(options, context, run.log)
     const sources = await openTrainingData(data, { ...options, classes: detector.card.classes }, context)
     await runTraining({ detector, file: path, sources, options, run, context, extra: { model: path }, measureBefore: true })

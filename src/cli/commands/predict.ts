@@ -8,6 +8,7 @@ import { assertWritable, nodeStore } from '../../storage/node.ts'
 import { UserError } from '../../tensor/error.ts'
 import { detectAll } from '../../train/evaluate.ts'
 import { defineCommand } from '../command.ts'
+import { cardRequest, detectorFields } from '../detector-options.ts'
 import { number, required } from '../fields.ts'
 import { allSkipped, skippedJson, tellSkipped } from '../measures.ts'
 import { openDetector } from '../open-model.ts'
@@ -15,22 +16,24 @@ import { sessionOptions } from '../session.ts'
 import { table } from '../table.ts'
 
 export default defineCommand({
-  arguments: [['<model>', 'ONNX detector with a detector card'], ['<images...>', 'image files']],
+  arguments: [['<model>', 'ONNX detector'], ['<images...>', 'image files']],
   fields: {
     out: required('DIR', 'folder for the images with boxes, class and score drawn'),
     threshold: number('SCORE', 'least score of a box that is drawn', 0.3, { min: 0, max: 1 }),
+    ...detectorFields,
     batch: number('N', 'images a run, where the model leaves its batch free', 4, { whole: true, min: 1 }),
   },
   examples: ['predict model.onnx photo.jpg --out out', 'predict model.onnx a.png b.png --out out --threshold 0.5 --json'],
   details: 'The JSON lists every detection of the model\'s decoder; boxes are x1, y1, x2, y2 in pixels of the image.',
   async run(options, [path = '', ...files], context) {
-    const { detector } = await openDetector(path)
+    const session = sessionOptions(options, path)
+    const { detector } = await openDetector(path, { request: await cardRequest(options), session, note: context.note })
     const targets = targetsOf(files, options.out)
     await assertWritable(options.out)
     const dataset = await measureAll(files)
     const store = nodeStore()
     const source = { dataset, readImage: imageReader(store, nodeCodec), cropResize: nodeCodec.cropResize }
-    const result = await detectAll(detector, source, { runtime: nodeRuntime, session: sessionOptions(options, path), batch: options.batch, listener: context.listener })
+    const result = await detectAll(detector, source, { runtime: nodeRuntime, session, batch: options.batch, listener: context.listener })
     const skipped = allSkipped(dataset.skipped, result.skipped)
     tellSkipped(skipped, context)
     const { classes } = detector.card

@@ -72,7 +72,7 @@ async function chooseAndPrune(path: string, options: Options & { readonly data: 
   const lcp = criterion.needs === 'gradients' ? lcpOf(options) : lcpDefaults
   const finetune = finetuneOf(options)
   const run = await openRunFolder(options.out, { force: options.force, files, command: `prune ${path} ${JSON.stringify(options)}` })
-  const { detector, unfolded } = await openDetector(path)
+  const { detector, unfolded } = await openDetector(path, { session: sessionOptions(options, path), note: context.note })
   // What cannot be done is told before anything takes time.
   const before = costOf(detector.model, path)
   const tunes = !options.dryRun && (finetune.epochs > 0 || finetune.totalPasses !== undefined)

@@ -73,7 +73,7 @@ export function tensorNamed(outputs: Tensors, name: string): Tensor {
 export function contentOf(outputs: Tensors, name: string, dims: readonly number[]): Float32Array {
   const t = tensorNamed(outputs, name)
   if (t.dims.length !== dims.length + 1 || dims.some((d, axis) => d !== t.dims[axis + 1])) {
-    throw new UserError(`output "${name}" is [${t.dims.join(',')}], the detector card asks for [N,${dims.join(',')}]: the card does not belong to this model; give --decoder or --classes anew, or write another card`)
+    throw new UserError(`output "${name}" is [${t.dims.join(',')}], the detector card asks for [N,${dims.join(',')}]: the card does not belong to this model; give --classes or another --decoder`)
   }
   if (!(t.data instanceof Float32Array)) throw new UserError(`output "${name}" is of type ${t.dtype}, float32 is decoded; export the model in float32`)
   return t.data

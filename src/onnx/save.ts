@@ -1,4 +1,4 @@
-/** @file Writes ONNX files. Weights are copied once, from their own buffers into the file's bytes. */
+/** @file Writes ONNX files. Weights go from their own buffers to the disk, or are copied once into the file's bytes. */
 import { create, toBinary } from '@bufbuild/protobuf'
 import { BinaryWriter, WireType } from '@bufbuild/protobuf/wire'
 import { GraphProtoSchema, ModelProtoSchema, TensorProtoSchema, type ModelProto } from 'onnx-buf'
@@ -19,53 +19,81 @@ export interface SaveOptions {
 }
 
 const protobufLimit = 2 ** 31 - 1
+/** Weights below so many bytes stay in the model. */
+const smallest = 1024
 /** Alignment of tensors in a data file, bytes: enough for any element type and for vector loads. */
 const alignment = 64
 
 /** The model as one ONNX file; throws when it passes protobuf's limit of 2 GiB. */
 export function serializeModel(model: Model): Uint8Array {
+  return join(oneFile(model))
+}
+
+function oneFile(model: Model): Uint8Array[] {
   const chunks = encode(model, () => undefined)
   const length = lengthOf(chunks)
   if (length > protobufLimit) throw new UserError(`the model takes ${length} bytes, an ONNX file holds at most ${protobufLimit}; save it with external data`)
-  return join(chunks, length)
+  return chunks
 }
 
 /** Writes the model, whole or not at all. With external data, the data file is written first. */
 export async function saveModel(store: Store, path: string, model: Model, options: SaveOptions = {}): Promise<void> {
   const threshold = thresholdOf(model, options.externalData)
-  if (threshold === undefined) {
-    await store.writeAtomic(path, serializeModel(model))
-    return
-  }
+  if (threshold === undefined) return store.writeAtomic(path, oneFile(model))
   const location = `${path.replace(/^.*[/\\]/, '')}.data`
   const placed = new Map<Value, { offset: number; length: number }>()
+  const data: Uint8Array[] = []
   let end = 0
   for (const v of model.graph.initializers) {
     if (v.initializer!.dtype === 'string') continue
-    const length = rawBytes(v.initializer!).length
+    const bytes = rawBytes(v.initializer!)
+    const { length } = bytes
     if (length < threshold) continue
     const offset = Math.ceil(end / alignment) * alignment
+    data.push(new Uint8Array(offset - end), bytes)
     placed.set(v, { offset, length })
     end = offset + length
   }
-  const data = new Uint8Array(end)
-  for (const [v, { offset }] of placed) data.set(rawBytes(v.initializer!), offset)
   const chunks = encode(model, (v) => {
     const at = placed.get(v)
     return at && { location, ...at }
   })
   await store.writeAtomic(`${path}.data`, data)
-  await store.writeAtomic(path, join(chunks, lengthOf(chunks)))
+  await store.writeAtomic(path, chunks)
+}
+
+/** A model and its weights apart, in their own buffers: for runtimes, where one file would pass protobuf's limit. */
+export interface ModelInParts {
+  readonly model: Uint8Array
+  /** What the model calls a data file, with its content. */
+  readonly data: readonly { readonly path: string; readonly data: Uint8Array }[]
+}
+
+/** Nothing is copied but the model without its weights of 1 KiB and more. */
+export function serializeInParts(model: Model): ModelInParts {
+  const data: { path: string; data: Uint8Array }[] = []
+  const chunks = encode(model, (v) => {
+    const t = v.initializer!
+    const bytes = t.dtype === 'string' ? undefined : rawBytes(t)
+    if (!bytes || bytes.length < smallest) return undefined
+    const path = `${data.length}.data`
+    data.push({ path, data: bytes })
+    return { location: path, offset: 0, length: bytes.length }
+  })
+  return { model: join(chunks), data }
 }
 
 function thresholdOf(model: Model, externalData: boolean | number | undefined): number | undefined {
   if (typeof externalData === 'number') return externalData
-  if (externalData === true) return 1024
-  if (externalData === false) return undefined
+  return externalData === true || (externalData === undefined && exceedsOneFile(model)) ? smallest : undefined
+}
+
+/** True where the weights pass what one ONNX file can hold. */
+export function exceedsOneFile(model: Model): boolean {
   let bytes = 0
   for (const v of model.graph.initializers) if (v.initializer!.dtype !== 'string') bytes += rawBytes(v.initializer!).length
   // A margin for everything that is not weights.
-  return bytes > protobufLimit - 2 ** 26 ? 1024 : undefined
+  return bytes > protobufLimit - 2 ** 26
 }
 
 interface Placement {
@@ -117,8 +145,8 @@ function lengthOf(chunks: readonly Uint8Array[]): number {
   return chunks.reduce((sum, c) => sum + c.length, 0)
 }
 
-function join(chunks: readonly Uint8Array[], length: number): Uint8Array {
-  const out = new Uint8Array(length)
+function join(chunks: readonly Uint8Array[]): Uint8Array {
+  const out = new Uint8Array(lengthOf(chunks))
   let at = 0
   for (const c of chunks) {
     out.set(c, at)

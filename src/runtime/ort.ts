@@ -1,6 +1,7 @@
 /** @file The common part of ONNX Runtime's Node and web packages: they share one API. */
 import type { InferenceSession as OrtSession, Tensor as OrtTensor, TypedTensor } from 'onnxruntime-common'
-import { serializeModel } from '../onnx/save.ts'
+import type { Model } from '../ir/graph.ts'
+import { exceedsOneFile, type ModelInParts, serializeInParts, serializeModel } from '../onnx/save.ts'
 import type { DType } from '../tensor/dtype.ts'
 import { UserError } from '../tensor/error.ts'
 import { sizeOf, type Tensor } from '../tensor/tensor.ts'
@@ -26,17 +27,25 @@ export function ortRuntime(name: string, ort: OrtModule, { defaultProvider, writ
     name,
     version: ort.env.versions.node ?? ort.env.versions.web ?? ort.env.versions.common,
     async load(model, options = {}) {
-      const bytes = model instanceof Uint8Array ? model : serializeModel(model)
+      const { bytes, externalData } = inMemory(model)
       const provider = options.provider ?? defaultProvider
       let session: OrtSession
       try {
-        session = await ort.InferenceSession.create(bytes, { ...sessionOptions(options, provider), extra: withStrictness(extra, options.strict) })
+        session = await ort.InferenceSession.create(bytes, { ...(externalData && { externalData }), ...sessionOptions(options, provider), extra: withStrictness(extra, options.strict) })
       } catch (error) {
         throw loadError(error, name, provider, options.file)
       }
       return wrap(ort, session, writesInPlace)
     },
   }
+}
+
+/** What the package is given: one file in memory, or, for models too large for that, the model and its weights where they are. */
+function inMemory(model: Model | Uint8Array): { readonly bytes: Uint8Array; readonly externalData?: ModelInParts['data'] } {
+  if (model instanceof Uint8Array) return { bytes: model }
+  if (!exceedsOneFile(model)) return { bytes: serializeModel(model) }
+  const parts = serializeInParts(model)
+  return { bytes: parts.model, externalData: parts.data }
 }
 
 function withStrictness(extra: OrtTraits['extra'] = {}, strict = false): Readonly<Record<string, unknown>> {

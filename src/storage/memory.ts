@@ -29,11 +29,25 @@ export function memoryStore(files: Record<string, Uint8Array | string> = {}): St
       if (data) return { size: data.length, isDirectory: false }
       return under(path).length ? { size: 0, isDirectory: true } : undefined
     },
-    writeAtomic: async (path, data) => void entries.set(normal(path), encode(data)),
+    writeAtomic: async (path, data) => void entries.set(normal(path), isChunks(data) ? joined(data) : encode(data)),
     remove: async (path) => {
       for (const key of [...entries.keys()]) if (key === normal(path) || key.startsWith(`${normal(path)}/`)) entries.delete(key)
     },
   }
+}
+
+function isChunks(data: Uint8Array | string | readonly Uint8Array[]): data is readonly Uint8Array[] {
+  return Array.isArray(data)
+}
+
+function joined(chunks: readonly Uint8Array[]): Uint8Array {
+  const out = new Uint8Array(chunks.reduce((sum, c) => sum + c.length, 0))
+  let at = 0
+  for (const chunk of chunks) {
+    out.set(chunk, at)
+    at += chunk.length
+  }
+  return out
 }
 
 function normal(path: string): string {

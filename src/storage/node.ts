@@ -5,6 +5,9 @@ import { dirname, resolve } from 'node:path'
 import { UserError } from '../tensor/error.ts'
 import type { FileStat, Store } from './store.ts'
 
+/** Bytes that one call reads or writes: systems take no more than 2 GiB at a time. */
+const atOnce = 2 ** 30
+
 /** A store rooted at `root` (default: the working directory); absolute paths are taken as they are. */
 export function nodeStore(root = '.'): Store {
   const at = (path: string): string => resolve(root, path)
@@ -17,8 +20,11 @@ export function nodeStore(root = '.'): Store {
         const file = await open(at(path), 'r')
         try {
           const out = new Uint8Array(length)
-          const { bytesRead } = await file.read(out, 0, length, offset)
-          if (bytesRead !== length) throw new UserError(`${path}: ends at byte ${offset + bytesRead}, ${length} bytes from ${offset} were wanted; the file is truncated`)
+          for (let at = 0; at < length; ) {
+            const { bytesRead } = await file.read(out, at, Math.min(length - at, atOnce), offset + at)
+            if (bytesRead === 0) throw new UserError(`${path}: ends at byte ${offset + at}, ${length} bytes from ${offset} were wanted; the file is truncated`)
+            at += bytesRead
+          }
           return out
         } finally {
           await file.close()
@@ -50,7 +56,7 @@ export function nodeStore(root = '.'): Store {
       await makeFolder(dirname(target))
       const temporary = `${target}.${process.pid}.tmp`
       try {
-        await writeFile(temporary, data)
+        await writeWhole(temporary, data)
         await rename(temporary, target)
       } catch (error) {
         await rm(temporary, { force: true })
@@ -60,6 +66,18 @@ export function nodeStore(root = '.'): Store {
     async remove(path) {
       await rm(at(path), { force: true, recursive: true })
     },
+  }
+}
+
+async function writeWhole(path: string, data: Uint8Array | string | readonly Uint8Array[]): Promise<void> {
+  if (typeof data === 'string' || data instanceof Uint8Array) return writeFile(path, data)
+  const file = await open(path, 'w')
+  try {
+    for (const chunk of data) {
+      for (let at = 0; at < chunk.length; ) at += (await file.write(chunk, at, Math.min(chunk.length - at, atOnce))).bytesWritten
+    }
+  } finally {
+    await file.close()
   }
 }
 
@@ -124,6 +142,7 @@ const readFaults: Readonly<Record<string, string>> = {
   EACCES: 'may not be read; check its permissions',
   EPERM: 'may not be read; check its permissions',
   ENAMETOOLONG: 'is too long a name; check the path',
+  ERR_FS_FILE_TOO_LARGE: 'is larger than 2 GiB, more than is read in one piece; keep the weights of such a model in a file of external data',
 }
 
 const writeFaults: Readonly<Record<string, string>> = {

@@ -64,6 +64,9 @@ export function stridesOf(dims: readonly number[]): number[] {
   return strides
 }
 
+/** Runs of so many elements and more are copied as a block. */
+const blockCopy = 32
+
 /** Copies the entries `indices` of `axis`, in that order. Works on every element type. */
 export function takeAlong(t: Tensor, axis: number, indices: readonly number[]): Tensor {
   const outer = sizeOf(t.dims.slice(0, axis))
@@ -77,7 +80,9 @@ export function takeAlong(t: Tensor, axis: number, indices: readonly number[]): 
     for (const index of indices) {
       if (index < 0 || index >= length) throw new RangeError(`index ${index} is outside axis ${axis} of length ${length}`)
       const from = (o * length + index) * inner
-      for (let i = 0; i < inner; i++) out[at++] = t.data[from + i]!
+      if (inner >= blockCopy && !Array.isArray(out)) (out as Uint8Array).set((t.data as Uint8Array).subarray(from, from + inner), at)
+      else for (let i = 0; i < inner; i++) out[at + i] = t.data[from + i]!
+      at += inner
     }
   }
   return { dtype: t.dtype, dims, data: out }

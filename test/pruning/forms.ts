@@ -41,8 +41,10 @@ export function clip({ b }: Net, x: Value, low: number, high: number): Value {
 
 /** Upsample in opset 9, Resize from 10 on; `sizes` (all axes) only from 11 on. */
 export function resize({ b }: Net, x: Value, to: { readonly scales: readonly number[] } | { readonly sizes: readonly number[] }, mode: 'nearest' | 'linear'): Value {
-  if ('sizes' in to && b.opset >= 11) return b.op('Resize', [x, b.constant(f32([]), 'roi'), b.constant(f32([]), 'scales'), b.ints(to.sizes)], { mode })
+  // What is not given is an empty tensor, or, from opset 13 on, no input at all.
+  const none = (name: string): Value | undefined => (b.opset < 13 ? b.constant(f32([]), name) : undefined)
+  if ('sizes' in to && b.opset >= 11) return b.op('Resize', [x, none('roi'), none('scales'), b.ints(to.sizes)], { mode })
   const scales = b.floats('scales' in to ? to.scales : to.sizes.map((n, axis) => n / Number(x.shape![axis])), 'scales')
   if (b.opset < 10) return b.op('Upsample', [x, scales], { mode })
-  return b.opset < 11 ? b.op('Resize', [x, scales], { mode }) : b.op('Resize', [x, b.constant(f32([]), 'roi'), scales], { mode })
+  return b.opset < 11 ? b.op('Resize', [x, scales], { mode }) : b.op('Resize', [x, none('roi'), scales], { mode })
 }

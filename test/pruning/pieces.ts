@@ -11,8 +11,9 @@ const layers: Readonly<Record<string, Piece>> = {
     const kernel = rng.int(2) ? 3 : 1
     const stride = spatialOf(x).every((n) => n > 3) ? 1 + rng.int(2) : 1
     const w = net.weight(`${name}.w`, [drawn(rng), channelsOf(x), kernel, kernel])
-    const pads = new Array<number>(4).fill((kernel - 1) / 2)
-    return act(net, net.b.op('Conv', [x, w], { kernel_shape: [kernel, kernel], pads, strides: [stride, stride] }, name), rng)
+    const attributes = { kernel_shape: [kernel, kernel], strides: [stride, stride] }
+    const pads = rng.int(2) ? new Array<number>(4).fill((kernel - 1) / 2) : [kernel - 1, 0, 0, kernel - 1]
+    return act(net, net.b.op('Conv', [x, w], rng.int(3) ? { ...attributes, pads } : { ...attributes, auto_pad: 'SAME_UPPER' }, name), rng)
   },
   'batch normalization': (net, x, name, rng) => act(net, net.norm(`${name}n`, net.conv(name, x, drawn(rng), 3, rng.int(2) === 1)), rng),
   'f(0) != 0': (net, x, name, rng) => lively(net, net.conv(name, x, drawn(rng), 1), rng),
@@ -56,6 +57,7 @@ const layers: Readonly<Record<string, Piece>> = {
   },
   'linear at every place': (net, x, name, rng) => {
     const c = drawn(rng)
+    if (net.b.opset >= 12 && rng.int(3) === 0) return act(net, net.b.op('Einsum', [x, net.weight(`${name}.w`, [c, channelsOf(x)])], { equation: 'nchw,dc->ndhw' }), rng)
     const y = net.b.op('MatMul', [net.b.transpose(x, [0, 2, 3, 1]), net.weight(`${name}.w`, [channelsOf(x), c], channelsOf(x))])
     return net.b.transpose(act(net, net.b.add(y, net.weight(`${name}.b`, [c], 4)), rng), [0, 3, 1, 2])
   },

@@ -1,7 +1,7 @@
 /** @file Channel groups as `inspect` shows them: one line a group, names shortened to what a screen holds. */
 import { type ChannelGroup, nodeName, type WeightUse, wholeReason } from '../pruning/groups.ts'
 import type { UnitCost } from '../pruning/width-cost.ts'
-import { amount, table } from './table.ts'
+import { amount, shortened, table } from './table.ts'
 
 /** Characters that a line of the table should not exceed. */
 const lineWidth = 112
@@ -82,16 +82,11 @@ function layersOf(uses: readonly WeightUse[]): string[] {
 }
 
 /** As many names as `width` holds, then how many more: "a, b +3". */
-function listed(names: readonly string[], width: number): string {
+export function listed(names: readonly string[], width: number): string {
   for (let n = names.length; n > 1; n--) {
     const text = names.slice(0, n).join(', ') + (n < names.length ? ` +${names.length - n}` : '')
     if (text.length <= width) return text
   }
   const more = names.length > 1 ? ` +${names.length - 1}` : ''
   return names.length === 0 ? '-' : shortened(names[0]!, width - more.length) + more
-}
-
-/** The end of a name tells more than its start. */
-function shortened(name: string, width: number): string {
-  return name.length <= width ? name : `...${name.slice(3 - width)}`
 }

@@ -24,3 +24,8 @@ export function score(value: number): string {
 export function percent(fraction: number): string {
   return `${(fraction * 100).toFixed(1)}%`
 }
+
+/** The end of a name tells more than its start. */
+export function shortened(name: string, width: number): string {
+  return name.length <= width ? name : `...${name.slice(3 - width)}`
+}

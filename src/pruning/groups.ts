@@ -1,5 +1,5 @@
 /** @file Channel groups: which indices of which axes of which values must be removed together. */
-import { type Model, type Node, opsetOf, staticShape, type Value } from '../ir/graph.ts'
+import { type Graph, type Model, type Node, opsetOf, staticShape, type Value } from '../ir/graph.ts'
 import { capturedBy } from '../ir/walk.ts'
 import type { ChannelLinks } from '../ops/define.ts'
 import { lengthsIn } from '../ops/lengths.ts'
@@ -72,6 +72,7 @@ function tieAll(model: Model, slots: SlotTable): Weights[] {
   const { graph } = model
   const opset = opsetOf(model)
   const weights: Weights[] = []
+  const computed = dependentOnInputs(graph)
   const blockAll = (v: Value, reason: string): void => v.shape?.forEach((_, axis) => slots.block({ value: v, axis }, reason))
   // Old files list weights as inputs too: those are constants to us.
   for (const v of graph.inputs) if (!v.initializer) blockAll(v, `"${v.name}"${readerOf(v)} is an input of the model`)
@@ -80,6 +81,9 @@ function tieAll(model: Model, slots: SlotTable): Weights[] {
     if ('whole' in links) for (const v of touched(node)) blockAll(v, links.whole)
     else {
       tieNode(node, links, slots)
+      // A sum over a weight (its norm) is another one without the removed part, while zeroing activations would leave it as it was.
+      const sums = links.contracts ?? []
+      if (!sums.some(({ value }) => computed.has(value))) for (const ref of sums) slots.block(ref, `${nodeLabel(node)} sums over axis ${ref.axis} of "${ref.value.name}", which depends on no input`)
       const mixing = mixingWeight(node, links)
       if (mixing) {
         const at = (axis: number): AxisSlots | undefined => slots.axisOf({ value: mixing.weight, axis })
@@ -91,6 +95,16 @@ function tieAll(model: Model, slots: SlotTable): Weights[] {
   for (const v of graph.outputs) blockAll(v, `"${v.name}"${v.producer ? `, which ${nodeLabel(v.producer)} makes,` : ''} is an output of the model`)
   for (const v of graph.outputs) for (const at of lengthsIn(v)) slots.block(at, `its length is in "${v.name}", an output of the model`)
   return weights
+}
+
+/** The values that hang on what callers feed. */
+function dependentOnInputs(graph: Graph): ReadonlySet<Value> {
+  const found = new Set(graph.inputs.filter((v) => !v.initializer))
+  for (const node of graph.nodes) {
+    if (![...node.inputs, ...capturedBy(node)].some((v) => v && found.has(v))) continue
+    for (const v of node.outputs) if (v) found.add(v)
+  }
+  return found
 }
 
 /** ", which Conv "c1" reads," */

@@ -209,6 +209,18 @@ describe('findGroups', () => {
     expect(groups.map((g) => [g.id, g.prunable])).toEqual([['head.w', false]])
   })
 
+  it('keeps whole what a weight is summed over: its norm would change with the cut', () => {
+    const net = new Net(14)
+    const v = net.weight('v', [4, 3, 1, 1])
+    const normed = net.b.div(v, net.b.op('ReduceL2', [v, net.b.ints([1, 2, 3])], {}, 'norm'))
+    const groups = findGroups(net.model(net.conv('head', net.b.add(net.convWith('by norm', net.conv('c1', net.x, 3, 1), normed), net.conv('c2', net.x, 4, 1)), 2, 1)))
+    expect(groups.map((g) => [g.id, g.reason])).toEqual([
+      ['c1.w', 'ReduceL2 "norm" sums over axis 1 of "v", which depends on no input'],
+      ['c2.w', undefined],
+      ['head.w', '"head", which Conv "head" makes, is an output of the model'],
+    ])
+  })
+
   it('keeps whole what a subgraph reads', () => {
     const net = new Net(12)
     const a = net.conv('c1', net.x, 2, 1, false)

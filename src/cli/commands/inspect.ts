@@ -8,17 +8,23 @@ import { unitCosts } from '../../pruning/width-cost.ts'
 import { UserError } from '../../tensor/error.ts'
 import { defineCommand } from '../command.ts'
 import type { Context } from '../context.ts'
-import { groupJson, groupsText } from '../group-table.ts'
-import { openModel } from '../open-model.ts'
+import { flag, flagName } from '../fields.ts'
+import { groupJson, groupsText, listed } from '../group-table.ts'
+import { openDetector, openModel } from '../open-model.ts'
+import { runSensitivity, sensitivityFields } from '../sensitivity.ts'
 import { amount, percent } from '../table.ts'
 
 export default defineCommand({
   arguments: [['<model>', 'any ONNX model']],
-  fields: {},
-  examples: ['inspect model.onnx', 'inspect model.onnx --json'],
-  details: 'A group is a set of channels that can be removed one by one, with every weight slice tied to them; what must stay whole is listed with the reason.',
-  async run(_options, [path = ''], context) {
-    const { model } = await openModel(path)
+  fields: { sensitivity: flag('cut every group alone by 30%, 50% and 70% and measure what the outputs suffer; needs --data'), ...sensitivityFields },
+  examples: ['inspect model.onnx', 'inspect model.onnx --json', 'inspect runs/base/model.onnx --sensitivity --data data/bccd --out runs/sensitivity'],
+  details: 'A group is a set of channels that can be removed one by one, with every weight slice tied to them; what must stay whole is listed with the reason. '
+    + 'With --sensitivity, groups are ranked by the harm that cutting each alone does to the outputs: a hint which widths to spare, no measure of a pruned and trained model.',
+  async run(options, [path = ''], context, given) {
+    const stray = Object.keys(sensitivityFields).find((key) => given.has(key))
+    if (!options.sensitivity && stray !== undefined) throw new UserError(`--${flagName(stray)} is an option of --sensitivity; add --sensitivity, or leave it out`)
+    if (options.sensitivity && options.data === undefined) throw new UserError('--sensitivity needs images: give --data with a folder of them, or "shapes"; on random numbers a detector shows little of what it does on images')
+    const { model, detector } = options.sensitivity ? await openDetector(path) : { ...(await openModel(path)), detector: undefined }
     const card = model.metadata.has(cardKey) ? readCard(model.metadata, path) : undefined
     const cost = costOf(model, path, context)
     const found = findGroups(model)
@@ -28,11 +34,18 @@ export default defineCommand({
     const inputs = model.graph.inputs.filter((v) => !v.initializer).map(portOf)
     const outputs = model.graph.outputs.map(portOf)
     const json = { params: cost.params, macs: cost.macs, opset: opsetOf(model), inputs, outputs, groups: groups.map(groupJson), share: { params, prunable, removable }, ...(card && { card }) }
-    const lines = [
+    const head = [
       `${path}: ${amount(cost.params)} parameters, ${cost.macs === null ? '?' : amount(cost.macs)} MACs, opset ${json.opset}`,
-      ...(card ? [`detector: ${card.architecture}, ${card.input.width}x${card.input.height}, classes ${card.classes.join(', ')}`] : []),
+      ...(card ? [`detector: ${card.architecture}, ${card.input.width}x${card.input.height}, ${card.classes.length} classes: ${listed(card.classes, 70)}`] : []),
       ...inputs.map((p) => `input  ${portText(p)}`),
       ...outputs.map((p) => `output ${portText(p)}`),
+    ]
+    if (detector && options.data !== undefined) {
+      const sensitivity = await runSensitivity({ detector, path, options: { ...options, data: options.data }, context, countMacs: cost.macs !== null })
+      return context.result({ ...json, sensitivity: sensitivity.json }, [...head, '', sensitivity.text].join('\n'))
+    }
+    const lines = [
+      ...head,
       '',
       groupsText(groups),
       '',

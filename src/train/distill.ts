@@ -34,8 +34,6 @@ export interface DistillOptions {
   readonly hintWeight: number
 }
 
-export const distillDefaults = { background: 0.25, hintWeight: 1 } as const
-
 const teacherOf = (name: string): string => `teacher/${name}`
 const confidenceOf = (name: string): string => `confidence/${name}`
 

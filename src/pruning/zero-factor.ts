@@ -88,7 +88,8 @@ function insertMasks(copy: Model, maskOf: (ref: AxisRef, name: string) => Value 
   // All links first: the nodes added below are no part of the question.
   const contracted = graph.nodes.flatMap((node) => {
     const links = channelLinks(node, opset)
-    return 'whole' in links ? [] : (links.contracts ?? []).map((ref) => ({ node, ref }))
+    const refs = 'whole' in links ? [] : (links.contracts ?? [])
+    return [...new Set(refs.map((ref) => ref.value))].map((value) => ({ node, value, refs: refs.filter((ref) => ref.value === value) }))
   })
   const names = new Set([...valuesOf(graph)].map((v) => v.name))
   const unique = (stem: string): string => {
@@ -97,18 +98,29 @@ function insertMasks(copy: Model, maskOf: (ref: AxisRef, name: string) => Value 
     names.add(name)
     return name
   }
-  const products = new Map<string, Value | undefined>()
-  for (const { node, ref } of contracted) {
-    const { value, axis } = ref
-    const key = `${axis} ${value.name}`
-    if (!products.has(key)) {
-      const mask = maskOf(ref, unique(`${value.name}_kept`))
-      const mul = mask && addNode(graph, 'Mul', [value, mask], [unique(`${value.name}_zeroed`)], {}, { before: node })
-      if (mul) inferNode(mul, opset)
-      products.set(key, mul?.outputs[0])
-    }
-    const product = products.get(key)
-    if (!product) continue
+  const masks = new Map<string, Value | undefined>()
+  const maskFor = (ref: AxisRef): Value | undefined => {
+    const key = `${ref.axis} ${ref.value.name}`
+    if (!masks.has(key)) masks.set(key, maskOf(ref, unique(`${ref.value.name}_kept`)))
+    return masks.get(key)
+  }
+  const products = new Map<string, Value>()
+  for (const { node, value, refs } of contracted) {
+    // Several axes of one value, one after the other.
+    const product = refs.reduce((masked, ref) => {
+      const mask = maskFor(ref)
+      if (!mask) return masked
+      const key = `${ref.axis} ${masked.name}`
+      let next = products.get(key)
+      if (!next) {
+        const mul = addNode(graph, 'Mul', [masked, mask], [unique(`${value.name}_zeroed`)], {}, { before: node })
+        inferNode(mul, opset)
+        next = mul.outputs[0]!
+        products.set(key, next)
+      }
+      return next
+    }, value)
+    if (product === value) continue
     node.inputs.forEach((v, index) => {
       if (v === value) setInput(node, index, product)
     })

@@ -123,6 +123,14 @@ export const patterns: Readonly<Record<string, Piece>> = {
     const y = net.b.add(net.b.mul(a!, net.act('Sigmoid', b!)), rest!)
     return net.b.reshape(net.b.transpose(rng.int(2) ? y : act(net, y, rng), [0, 2, 1]), [0, c, ...spatialOf(x)])
   },
+  'products of all channels': (net, x, name) => {
+    const flat = (v: Value): Value => net.b.reshape(v, [0, channelsOf(v), placesOf(x)])
+    const [a, b] = [net.conv(`${name}a`, x, 3, 1), net.conv(`${name}b`, x, 4, 1)]
+    const products = net.b.op('MatMul', [flat(a), net.b.transpose(flat(b), [0, 2, 1])])
+    // Two axes that can be cut, summed over at once.
+    const size = net.b.reshape(net.b.add(reduce(net, 'ReduceL2', products, [1, 2]), net.b.scalar(1)), [-1, 1, 1, 1])
+    return net.b.div(net.b.op('Concat', [a, b], { axis: 1 }), size)
+  },
   'three-dimensional convolution': (net, x, name) => {
     const c = channelsOf(x)
     const deep = net.b.reshape(x, [0, c, 1, ...spatialOf(x)])

@@ -81,8 +81,8 @@ function detectorStep(detector: Detector, task: DetectorTask, batch: number, opt
 }
 
 /** Throws UserError where the detector cannot be trained: an operator without a gradient is in the way. Builds the step and drops it. */
-export function assertTrainable(detector: Detector, batch: number): void {
-  detectorStep(detector, multiboxTask(detector, batch), batch, { type: 'sgd', momentum: 0 })
+export function assertTrainable(detector: Detector, batch: number, task: DetectorTask = multiboxTask(detector, batch)): void {
+  detectorStep(detector, task, batch, { type: 'sgd', momentum: 0 })
 }
 
 /** Content of a model's initializer by name. */

@@ -14,9 +14,9 @@ import { applyPlan } from '../../pruning/surgery.ts'
 import { nodeRuntime } from '../../runtime/node.ts'
 import { nodeStore } from '../../storage/node.ts'
 import { UserError } from '../../tensor/error.ts'
-import { assertTrainable } from '../../train/train.ts'
 import { certificateOf } from '../certificate.ts'
 import { defineCommand } from '../command.ts'
+import { cardRequest, detectorFields } from '../detector-options.ts'
 import type { CommonOptions } from '../command.ts'
 import type { Context } from '../context.ts'
 import { choice, flag, type OptionsOf, text } from '../fields.ts'
@@ -28,6 +28,7 @@ import { runPruning, widthsOf, widthsTable } from '../prune-run.ts'
 import { both, openRunFolder, versionsOf } from '../run-folder.ts'
 import { sessionOptions } from '../session.ts'
 import { amount, percent } from '../table.ts'
+import { assertTrainableWith, recalibrateOf, teacherFields, teacherOf } from '../teacher-options.ts'
 import { augmentField, augmentOf, outFields } from '../training-options.ts'
 
 const fields = {
@@ -35,12 +36,14 @@ const fields = {
   data: text('DIR', dataFields.data.about),
   ...outFields,
   ...splitField,
+  ...detectorFields,
   method: choice(methodNames, 'how channels are chosen', 'lcp'),
   ...budgetFields,
   plan: text('FILE', 'replay the surgery of a plan on the model it was made for; needs no data, but proves the cut on images of --data too'),
   dryRun: flag('choose channels and write RUN/plan.json with the record and the log, but no model'),
   ...finetuneFields,
   ...augmentField,
+  ...teacherFields,
   ...lcpFields,
 }
 
@@ -72,11 +75,12 @@ async function chooseAndPrune(path: string, options: Options & { readonly data: 
   const lcp = criterion.needs === 'gradients' ? lcpOf(options) : lcpDefaults
   const finetune = finetuneOf(options)
   const run = await openRunFolder(options.out, { force: options.force, files, command: `prune ${path} ${JSON.stringify(options)}` })
-  const { detector, unfolded } = await openDetector(path, { session: sessionOptions(options, path), note: context.note })
+  const { detector, unfolded } = await openDetector(path, { request: await cardRequest(options), session: sessionOptions(options, path), note: context.note })
   // What cannot be done is told before anything takes time.
   const before = costOf(detector.model, path)
   const tunes = !options.dryRun && (finetune.epochs > 0 || finetune.totalPasses !== undefined)
-  if (criterion.needs === 'gradients' || tunes) assertTrainable(detector, criterion.needs === 'gradients' ? lcp.batch : finetune.batch)
+  const teacher = teacherOf(detector, options, path)
+  if (criterion.needs === 'gradients' || tunes) await assertTrainableWith(detector, teacher, criterion.needs === 'gradients' ? lcp.batch : finetune.batch, sessionOptions(options, path))
   const { round, removeParams, removeMacs } = budget
   const groups = chooseGroups(detector, budget.groups)
   solveBudget({ model: detector.model, groups, round, removeParams, removeMacs })
@@ -92,6 +96,8 @@ async function chooseAndPrune(path: string, options: Options & { readonly data: 
     budget,
     lcp,
     finetune,
+    teacher,
+    recalibrate: recalibrateOf(options, teacher),
     augment: augmentOf(options),
     seed: options.seed,
     listener: both(context.listener, run.listener),

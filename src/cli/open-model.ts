@@ -1,5 +1,6 @@
 /** @file Opens the model that a command names. */
 import { createHash } from 'node:crypto'
+import { createReadStream } from 'node:fs'
 import { basename } from 'node:path'
 import { cardKey, type DetectorCard, readCard, writeCard } from '../detection/card.ts'
 import { probeModel } from '../detection/probe.ts'
@@ -70,5 +71,8 @@ async function readSidecar(path: string): Promise<Sidecar | undefined> {
 
 /** What a plan says of the file that it belongs to. */
 export async function fileIdentity(path: string): Promise<{ file: string; sha256: string }> {
-  return { file: basename(path), sha256: createHash('sha256').update(await nodeStore().read(path)).digest('hex') }
+  const hash = createHash('sha256')
+  // In pieces: the model itself may be in memory already.
+  for await (const piece of createReadStream(path)) hash.update(piece as Uint8Array)
+  return { file: basename(path), sha256: hash.digest('hex') }
 }

@@ -8,7 +8,7 @@ import { findGroups } from '../../src/pruning/groups.ts'
 import { makePlan, type PrunePlan } from '../../src/pruning/plan.ts'
 import { applyPlan } from '../../src/pruning/surgery.ts'
 import { createRng } from '../../src/tensor/rng.ts'
-import { f32, floats, type Tensor } from '../../src/tensor/tensor.ts'
+import { f32, floats, i64, type Tensor } from '../../src/tensor/tensor.ts'
 import { cancelling, cancellingLayers, pairs } from './cancelling.ts'
 import { randomPlan } from './cut-case.ts'
 import { reduce, slice } from './forms.ts'
@@ -144,6 +144,22 @@ describe('behind a choice', () => {
     const found = await certificate(model, keep(model, [1, 4]))
     expect(faultOf(found)).toBeUndefined()
     expect(found.outputs.map((o) => o.before)).toEqual([undefined, undefined, undefined, expect.stringContaining('Floor'), expect.stringContaining('TopK'), expect.stringContaining('Gather')])
+  })
+
+  it('suppressed boxes are the same ones', async () => {
+    const net = new Net(21, [1, 3, 4, 4])
+    const { b } = net
+    const features = net.act('Sigmoid', net.conv('c1', net.x, 6, 1))
+    const boxes = b.transpose(b.reshape(net.conv('box', features, 4, 1), [1, 4, 16]), [0, 2, 1])
+    const scores = net.act('Sigmoid', b.reshape(net.conv('score', features, 2, 1), [1, 2, 16]))
+    const chosen = b.op('NonMaxSuppression', [boxes, scores, b.ints([20]), b.scalar(0.3), b.scalar(0.2)], {}, 'nms')
+    const places = b.op('Gather', [chosen, b.constant(i64([2], []))], { axis: 1 })
+    const model = net.model(chosen, b.op('Gather', [boxes, places], { axis: 1 }, 'kept'))
+    const found = await certificate(model, keep(model, [0, 2, 5]))
+    expect(faultOf(found)).toBeUndefined()
+    expect(found.outputs.map((o) => [o.name, o.before])).toEqual([['nms', undefined], ['kept', undefined], ['transpose', 'NonMaxSuppression "nms"'], [scores.name, 'NonMaxSuppression "nms"']])
+    expect(found.outputs[0]).toMatchObject({ maxDifference: 0 })
+    expect(found.outputs[0]!.maxReference).toBeGreaterThan(0)
   })
 
   it('layers are proven, too, cut channels of chosen rows as well', async () => {

@@ -1,6 +1,5 @@
 /** @file The whole way of pruning as prune and demo run it: prune, prove the cut, gather what is told and saved. */
 import type { Model } from '../ir/graph.ts'
-import { findGroups } from '../pruning/groups.ts'
 import type { PrunePlan } from '../pruning/plan.ts'
 import { prune, type PruneOptions, type PruneResult, type PruneSources } from '../pruning/prune.ts'
 import type { Detector } from '../train/detector.ts'
@@ -8,7 +7,7 @@ import { certificateOf } from './certificate.ts'
 import type { Context } from './context.ts'
 import { allSkipped, measuredJson, skippedJson, tellSkipped } from './measures.ts'
 import { skippedOf } from './open-source.ts'
-import { table } from './table.ts'
+import { widthsOf } from './plan-report.ts'
 
 export interface PruningRun {
   readonly detector: Detector
@@ -34,6 +33,7 @@ export async function runPruning({ detector, unfolded, file, identity, sources, 
   tellSkipped(skipped, context, log)
   const { classes } = detector.card
   const json = {
+    measured: true,
     before: measuredJson(result.before, classes),
     cut: measuredJson(result.cut, classes),
     after: measuredJson(result.after, classes),
@@ -44,16 +44,4 @@ export async function runPruning({ detector, unfolded, file, identity, sources, 
     certificate,
   }
   return { result, plan, json, details: { widths: widthsOf(detector.model, plan), stages: result.stages, epochs: result.epochs } }
-}
-
-export type Widths = Readonly<Record<string, { readonly before: number; readonly after: number }>>
-
-/** Channels of every group that may be cut, before and after. */
-export function widthsOf(model: Model, plan: PrunePlan): Widths {
-  const after = new Map(plan.groups.map((g) => [g.id, g.channelsAfter]))
-  return Object.fromEntries(findGroups(model).filter((g) => g.prunable).map((g) => [g.id, { before: g.channels, after: after.get(g.id) ?? g.channels }]))
-}
-
-export function widthsTable(widths: Widths): string {
-  return table(['group', 'channels', 'kept'], Object.entries(widths).map(([id, w]) => [id, String(w.before), String(w.after)]))
 }

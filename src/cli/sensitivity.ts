@@ -14,6 +14,7 @@ import { evaluate } from '../train/evaluate.ts'
 import { type ImageSource, loaderFor } from '../train/source.ts'
 import type { CommonOptions } from './command.ts'
 import type { Context } from './context.ts'
+import { detectorFields } from './detector-options.ts'
 import { flag, number, type OptionsOf, text } from './fields.ts'
 import { listed } from './group-table.ts'
 import { allSkipped, skippedJson, tellSkipped } from './measures.ts'
@@ -28,6 +29,7 @@ export const sensitivityFields = {
   split: text('NAME', 'sensitivity: split to take images from (default: val, else train, else all)'),
   images: number('N', 'sensitivity: images, drawn by seed', 64, { whole: true, min: 1 }),
   ap: flag('sensitivity: also measure the AP of every cut; needs labels and takes as long again, or longer'),
+  ...detectorFields,
   out: text('RUN', 'sensitivity: folder for sensitivity.json, a picture (sensitivity.svg), run.json and log.txt'),
   force: flag('replace a run that is in the folder already'),
 }

@@ -1,5 +1,6 @@
 /** @file The whole way of pruning: budget, selection, cut, fine-tuning, each step measured. */
 import type { AugmentOptions } from '../data/augment.ts'
+import type { Model } from '../ir/graph.ts'
 import { modelCost } from '../passes/cost.ts'
 import type { Runtime, SessionOptions } from '../runtime/session.ts'
 import { createRng } from '../tensor/rng.ts'
@@ -114,7 +115,7 @@ export interface PruneResult {
 }
 
 /** The groups of a model that may be cut. Throws UserError when there are none, or the model is quantized. */
-export function chooseGroups(detector: Detector, choice: GroupChoice): ChannelGroup[] {
+export function chooseGroups(detector: Pick<Detector, 'model'>, choice: GroupChoice): ChannelGroup[] {
   refuseUnprunable(detector.model)
   const groups = findGroups(detector.model)
   const chosen = groups.filter((g) => g.prunable && (choice === 'all' || !g.coupled))
@@ -122,18 +123,27 @@ export function chooseGroups(detector: Detector, choice: GroupChoice): ChannelGr
   return chosen
 }
 
+/** Chooses by a criterion that needs the weights alone, and cuts: any model, no images. */
+export function selectByWeights(model: Model, { criterion, budget: request, seed }: Pick<PruneOptions, 'criterion' | 'budget' | 'seed'>): Pick<Selected, 'plan' | 'budget'> & { readonly model: Model } {
+  const groups = chooseGroups({ model }, request.groups)
+  const { removeParams, removeMacs, round } = request
+  const budget = solveBudget({ model, groups, removeParams, removeMacs, round })
+  const kept = new Map(groups.map((g) => [g.id, bestUnits(criterion.score(g, { rng: createRng(`${seed}/${criterion.name}`) }), budget.widths.get(g.id)!)]))
+  const plan = makePlan(groups, kept, { method: criterion.name, seed })
+  return { plan, model: applyPlan(model, plan), budget }
+}
+
 /** Chooses the channels to keep and cuts; criteria with gradients train along the way. */
 export async function select(detector: Detector, train: ImageSource, options: PruneOptions): Promise<Selected> {
   const { criterion, seed } = options
+  if (criterion.needs === 'weights') {
+    const { plan, model, budget } = selectByWeights(detector.model, options)
+    return { plan, detector: { ...detector, model }, budget, stages: [], passes: { selection: 0, stage: 0, update: 0 }, skipped: [] }
+  }
   const groups = chooseGroups(detector, options.budget.groups)
   const { removeParams, removeMacs, round } = options.budget
   const budget = solveBudget({ model: detector.model, groups, removeParams, removeMacs, round })
   const origin = { method: criterion.name, seed }
-  if (criterion.needs === 'weights') {
-    const kept = new Map(groups.map((g) => [g.id, bestUnits(criterion.score(g, { rng: createRng(`${seed}/${criterion.name}`) }), budget.widths.get(g.id)!)]))
-    const plan = makePlan(groups, kept, origin)
-    return { plan, detector: { ...detector, model: applyPlan(detector.model, plan) }, budget, stages: [], passes: { selection: 0, stage: 0, update: 0 }, skipped: [] }
-  }
   const passes = { selection: 0, stage: 0, update: 0 }
   const task = await taskOf(detector, options, options.lcp.batch)
   const workspace: Workspace = {

@@ -8,10 +8,12 @@ import { unitCosts } from '../../pruning/width-cost.ts'
 import { UserError } from '../../tensor/error.ts'
 import { defineCommand } from '../command.ts'
 import type { Context } from '../context.ts'
+import { cardRequest } from '../detector-options.ts'
 import { flag, flagName } from '../fields.ts'
 import { groupJson, groupsText, listed } from '../group-table.ts'
 import { openDetector, openModel } from '../open-model.ts'
 import { runSensitivity, sensitivityFields } from '../sensitivity.ts'
+import { sessionOptions } from '../session.ts'
 import { amount, percent } from '../table.ts'
 
 export default defineCommand({
@@ -24,7 +26,7 @@ export default defineCommand({
     const stray = Object.keys(sensitivityFields).find((key) => given.has(key))
     if (!options.sensitivity && stray !== undefined) throw new UserError(`--${flagName(stray)} is an option of --sensitivity; add --sensitivity, or leave it out`)
     if (options.sensitivity && options.data === undefined) throw new UserError('--sensitivity needs images: give --data with a folder of them, or "shapes"; on random numbers a detector shows little of what it does on images')
-    const { model, detector } = options.sensitivity ? await openDetector(path) : { ...(await openModel(path)), detector: undefined }
+    const { model, detector } = options.sensitivity ? await openDetector(path, { request: await cardRequest(options), session: sessionOptions(options, path), note: context.note }) : { ...(await openModel(path)), detector: undefined }
     const card = model.metadata.has(cardKey) ? readCard(model.metadata, path) : undefined
     const cost = costOf(model, path, context)
     const found = findGroups(model)

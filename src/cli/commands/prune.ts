@@ -3,7 +3,6 @@ import { join } from 'node:path'
 import { cardKey, readCard } from '../../detection/card.ts'
 import type { Model } from '../../ir/graph.ts'
 import { saveModel } from '../../onnx/save.ts'
-import { modelCost, type ModelCost } from '../../passes/cost.ts'
 import { criterionNamed, methodNames } from '../../pruning/criteria/registry.ts'
 import { solveBudget } from '../../pruning/budget.ts'
 import { lcpDefaults } from '../../pruning/lcp/options.ts'
@@ -24,10 +23,11 @@ import { allSkipped, costTable, skippedJson, tellSkipped } from '../measures.ts'
 import { fileIdentity, openDetector, openModel } from '../open-model.ts'
 import { dataFields, openData, openTrainingData, skippedOf, splitField } from '../open-source.ts'
 import { budgetFields, budgetOf, finetuneFields, finetuneOf, lcpFields, lcpOf } from '../prune-options.ts'
-import { runPruning, widthsOf, widthsTable } from '../prune-run.ts'
+import { costOf, planReport, planText, widthsOf } from '../plan-report.ts'
+import { runPruning } from '../prune-run.ts'
+import { pruneUnmeasured } from '../prune-unmeasured.ts'
 import { both, openRunFolder, versionsOf } from '../run-folder.ts'
 import { sessionOptions } from '../session.ts'
-import { amount, percent } from '../table.ts'
 import { assertTrainableWith, recalibrateOf, teacherFields, teacherOf } from '../teacher-options.ts'
 import { augmentField, augmentOf, outFields } from '../training-options.ts'
 
@@ -50,18 +50,20 @@ const fields = {
 type Options = OptionsOf<typeof fields> & CommonOptions
 
 export default defineCommand({
-  arguments: [['<model>', 'ONNX detector with a detector card']],
+  arguments: [['<model>', 'ONNX detector; without --data, any ONNX model']],
   fields,
   examples: [
     'prune runs/base/model.onnx --data data/bccd --method lcp --remove-params 0.7 --out runs/lcp',
     'prune runs/base/model.onnx --data data/bccd --method l1 --remove-macs 0.5 --finetune-epochs 8 --out runs/l1',
     'prune runs/base/model.onnx --data data/bccd --remove-params 0.7 --dry-run --out runs/plan',
+    'prune any.onnx --method l1 --remove-macs 0.3 --out runs/unmeasured',
     'prune runs/base/model.onnx --plan runs/lcp/plan.json --out runs/replayed',
   ],
-  details: 'Writes RUN/pruned.onnx, RUN/plan.json and RUN/run.json. Before anything is written, the cut is proven to equal zeroing the channels.',
-  async run(options, [path = ''], context) {
+  details: 'Writes RUN/pruned.onnx, RUN/plan.json and RUN/run.json. Before anything is written, the cut is proven to equal zeroing the channels. '
+    + 'Without --data (--method l1 or random) any ONNX model is cut and proven, but nothing is trained or measured.',
+  async run(options, [path = ''], context, given) {
     if (options.plan !== undefined) return replay(path, options.plan, options, context)
-    if (options.data === undefined) throw new UserError('--data is missing: the folder of labelled images, or "shapes" (only --plan needs none)')
+    if (options.data === undefined) return pruneUnmeasured(path, options, given, context, files)
     await chooseAndPrune(path, { ...options, data: options.data }, context)
   },
 })
@@ -112,9 +114,9 @@ async function chooseAndPrune(path: string, options: Options & { readonly data: 
       const skipped = allSkipped(...skippedOf(sources), selected.skipped)
       tellSkipped(skipped, context, run.log)
       const after = costOf(selected.detector.model, path)
-      const json = { before, after, widths: widthsOf(detector.model, plan), passes: selected.passes, seconds: (performance.now() - start) / 1000, plan: join(run.path, 'plan.json'), ...skippedJson(skipped) }
+      const json = { measured: false, before, after, widths: widthsOf(detector.model, plan), passes: selected.passes, seconds: (performance.now() - start) / 1000, plan: join(run.path, 'plan.json'), ...skippedJson(skipped) }
       await run.finish({ 'plan.json': planText(plan) }, { ...json, stages: selected.stages, ...origin })
-      return context.result(json, `${widthsTable(json.widths)}\n\n${costLine(before, after)}\nplan written to ${json.plan}`)
+      return context.result(json, `${planReport(json.widths, before, after)}\n\nplan written to ${json.plan}`)
     }
     const { result, plan, json, details } = await runPruning({ detector, unfolded, file: path, identity, sources, pruning, context, log: run.log })
     await run.finish({ 'pruned.onnx': (target) => saveModel(nodeStore(), target, result.detector.model), 'plan.json': planText(plan) }, { ...json, ...details, ...origin })
@@ -136,31 +138,12 @@ async function replay(path: string, planFile: string, options: Options, context:
   const images = options.data === undefined ? undefined : { card: readCard(model.metadata, path), source: await (await openData({ ...options, data: options.data }, context, run.log)).open(options.split) }
   const certificate = await certificateOf({ unfolded, original: model, file: path, pruned, plan, seed: options.seed, session: sessionOptions(options, path), images })
   const [before, after] = [costOf(model, path), costOf(pruned, path)]
-  const json = { before, after, widths: widthsOf(model, plan), certificate, seconds: (performance.now() - start) / 1000 }
+  const json = { measured: false, before, after, widths: widthsOf(model, plan), certificate, seconds: (performance.now() - start) / 1000 }
   const record = { ...json, model: path, plan: planFile, method: plan.method, arch: architectureOf(model), data: options.data ?? null, seed: plan.seed ?? options.seed, options, versions: versionsOf(nodeRuntime) }
   await run.during(() => run.finish({ 'pruned.onnx': (target) => saveModel(nodeStore(), target, pruned), 'plan.json': planText(plan) }, record))
-  context.result(json, `${widthsTable(json.widths)}\n\n${costLine(before, after)}; written to ${run.path}`)
-}
-
-type Cost = Pick<ModelCost, 'params' | 'macs'>
-
-function costOf(model: Model, path: string): Cost {
-  try {
-    const { params, macs } = modelCost(model)
-    return { params, macs }
-  } catch (error) {
-    throw error instanceof UserError ? new UserError(`${path}: ${error.message}`, { cause: error }) : error
-  }
-}
-
-function costLine(before: Cost, after: Cost): string {
-  return `parameters ${amount(before.params)} -> ${amount(after.params)} (-${percent(1 - after.params / before.params)}), MACs ${amount(before.macs)} -> ${amount(after.macs)} (-${percent(1 - after.macs / before.macs)})`
+  context.result(json, `${planReport(json.widths, before, after)}\n\nwritten to ${run.path}`)
 }
 
 function architectureOf(model: Model): string | null {
   return model.metadata.has(cardKey) ? readCard(model.metadata, 'the model').architecture : null
-}
-
-function planText(plan: PrunePlan): string {
-  return `${JSON.stringify(plan)}\n`
 }

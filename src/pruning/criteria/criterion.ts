@@ -1,6 +1,6 @@
 /** @file What a criterion is: a score for every channel of a group, and the statistics that it needs. */
 import type { Rng } from '../../tensor/rng.ts'
-import { floats } from '../../tensor/tensor.ts'
+import { toNumbers } from '../../tensor/tensor.ts'
 import type { ChannelGroup, GroupMember, WeightUse } from '../groups.ts'
 
 /** What is known about the model when channels are scored. */
@@ -43,9 +43,9 @@ export function weightAxes(uses: readonly WeightUse[]): GroupMember[] {
   return [...new Set(uses.map((u) => u.member))]
 }
 
-/** The weights of a member that is a weight's axis. */
+/** The weights of a member that is a weight's axis; half and double precision as single. */
 export function weightsOf(member: GroupMember): Float32Array {
   const content = member.value.initializer
   if (!content) throw new Error(`"${member.value.name}" is no weight`)
-  return floats(content)
+  return content.data instanceof Float32Array ? content.data : Float32Array.from(toNumbers(content))
 }

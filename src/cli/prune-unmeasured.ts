@@ -1,0 +1,68 @@
+/** @file prune without --data: channels chosen by the weights alone, cut and certified. Nothing is trained, and no AP is measured. */
+import { join } from 'node:path'
+import { cardKey, readCard } from '../detection/card.ts'
+import { saveModel } from '../onnx/save.ts'
+import { criterionNamed, methodNames } from '../pruning/criteria/registry.ts'
+import type { PrunePlan } from '../pruning/plan.ts'
+import { selectByWeights } from '../pruning/prune.ts'
+import { nodeRuntime } from '../runtime/node.ts'
+import { nodeStore } from '../storage/node.ts'
+import { UserError } from '../tensor/error.ts'
+import { certificateOf } from './certificate.ts'
+import { type CommonOptions, commonFields } from './command.ts'
+import type { Context } from './context.ts'
+import { flagName, type OptionsOf } from './fields.ts'
+import { fileIdentity, openModel } from './open-model.ts'
+import { type Cost, costOf, planReport, planText, widthsOf } from './plan-report.ts'
+import { budgetFields, budgetOf } from './prune-options.ts'
+import { openRunFolder, versionsOf } from './run-folder.ts'
+import { sessionOptions } from './session.ts'
+import { amount, table } from './table.ts'
+import { outFields } from './training-options.ts'
+
+type Options = OptionsOf<typeof budgetFields> & OptionsOf<typeof outFields> & CommonOptions & { readonly method: string; readonly dryRun: boolean; readonly finetuneEpochs: number }
+
+/** Options that have a meaning without images; all others that are given are refused. */
+const meaningful = new Set([...Object.keys({ ...commonFields, ...outFields, ...budgetFields }), 'method', 'dryRun'])
+
+/** Any ONNX model, with a detector card or without. `given`: the options that the user named. */
+export async function pruneUnmeasured(path: string, options: Options, given: ReadonlySet<string>, context: Context, files: readonly string[]): Promise<void> {
+  const criterion = criterionNamed(options.method)
+  if (criterion.needs !== 'weights') {
+    const others = methodNames.filter((name) => criterionNamed(name).needs === 'weights').join(' and ')
+    throw new UserError(`--data is missing: --method ${options.method} judges channels on images; give the folder of images, or "shapes" (only --plan and the methods ${others} need none)`)
+  }
+  const idle = [...given].find((key) => !meaningful.has(key) && !(key === 'finetuneEpochs' && options.finetuneEpochs === 0))
+  if (idle !== undefined) throw new UserError(`--${flagName(idle)} has no meaning without images: without --data nothing is trained or measured; give --data, or leave it out`)
+  const budget = budgetOf(options)
+  const start = performance.now()
+  const run = await openRunFolder(options.out, { force: options.force, files, command: `prune ${path} ${JSON.stringify(options)}` })
+  const { model, unfolded } = await openModel(path)
+  const before = costOf(model, path)
+  const selected = selectByWeights(model, { criterion, budget, seed: options.seed })
+  const plan: PrunePlan = { ...selected.plan, model: await fileIdentity(path) }
+  const after = costOf(selected.model, path)
+  const widths = widthsOf(model, plan)
+  const arch = model.metadata.has(cardKey) ? readCard(model.metadata, path).architecture : null
+  const origin = { model: path, method: options.method, arch, data: null, seed: options.seed, options, versions: versionsOf(nodeRuntime) }
+  const seconds = (): number => (performance.now() - start) / 1000
+  await run.during(async () => {
+    if (options.dryRun) {
+      const json = { measured: false, before, after, widths, seconds: seconds(), plan: join(run.path, 'plan.json') }
+      await run.finish({ 'plan.json': planText(plan) }, { ...json, ...origin })
+      return context.result(json, `${planReport(widths, before, after)}\n\nplan written to ${json.plan}`)
+    }
+    const certificate = await certificateOf({ unfolded, original: model, file: path, pruned: selected.model, plan, seed: options.seed, session: sessionOptions(options, path) })
+    const pruned = join(run.path, 'pruned.onnx')
+    const next = `${pruned}: neither trained nor measured. Next: measure it with "espalier eval ${pruned} --data DIR", train what is left with "espalier finetune ${pruned} --data DIR --out RUN" or where the model came from; with --data, prune does both itself`
+    const json = { measured: false, before, cut: after, after, widths, certificate, seconds: seconds(), next }
+    await run.finish({ 'pruned.onnx': (target) => saveModel(nodeStore(), target, selected.model), 'plan.json': planText(plan) }, { ...json, ...origin })
+    run.log(next)
+    context.note(next)
+    context.result(json, `${costRows({ before, after })}\n\n${options.method}, without images: AP not measured, nothing trained; the cut is proven on ${certificate.inputs} random inputs; written to ${run.path}`)
+  })
+}
+
+function costRows(rows: Readonly<Record<string, Cost>>): string {
+  return table(['', 'params', 'MACs', 'AP'], Object.entries(rows).map(([name, cost]) => [name, amount(cost.params), amount(cost.macs), 'unmeasured']))
+}

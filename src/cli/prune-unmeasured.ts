@@ -33,7 +33,7 @@ export async function pruneUnmeasured(path: string, options: Options, given: Rea
     throw new UserError(`--data is missing: --method ${options.method} judges channels on images; give the folder of images, or "shapes" (only --plan and the methods ${others} need none)`)
   }
   const idle = [...given].find((key) => !meaningful.has(key) && !(key === 'finetuneEpochs' && options.finetuneEpochs === 0))
-  if (idle !== undefined) throw new UserError(`--${flagName(idle)} has no meaning without images: without --data nothing is trained or measured; give --data, or leave it out`)
+  if (idle !== undefined) throw new UserError(`--${idle === 'reconstruction' ? 'no-' : ''}${flagName(idle)} has no meaning without images: without --data nothing is trained or measured; give --data, or leave it out`)
   const budget = budgetOf(options)
   const start = performance.now()
   const run = await openRunFolder(options.out, { force: options.force, files, command: `prune ${path} ${JSON.stringify(options)}` })

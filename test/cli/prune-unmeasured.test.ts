@@ -1,8 +1,13 @@
 /** @file prune without --data: any model, weights alone; what is written, and what is refused. */
 import { join } from 'node:path'
 import { beforeAll, describe, expect, it } from 'vitest'
+import { cloneModel, setInitializer } from '../../src/ir/edit.ts'
+import type { Model } from '../../src/ir/graph.ts'
+import { valueNamed } from '../../src/ir/walk.ts'
 import { loadModel } from '../../src/onnx/load.ts'
 import { modelCost } from '../../src/passes/cost.ts'
+import { l1 } from '../../src/pruning/criteria/l1.ts'
+import { findGroups } from '../../src/pruning/groups.ts'
 import { nodeRuntime } from '../../src/runtime/node.ts'
 import { runOnce } from '../../src/runtime/session.ts'
 import { nodeStore } from '../../src/storage/node.ts'
@@ -77,6 +82,22 @@ describe('prune without --data', () => {
     expect(await cliJson('prune', bare, '--plan', join(out, 'plan.json'), '--out', join(folder, 'dry-replayed'))).toMatchObject({ measured: false, after })
   })
 
+  it('ranks half-precision weights by their values', async () => {
+    const n = new Net(3, [1, 3, 8, 8])
+    const model = n.model(n.conv('head', n.act('Relu', n.conv('a', n.x, 16)), 4, 1))
+    const halves = cloneModel(model).model
+    // Powers of two: exact in half precision, where 2^e has the word (e + 15) << 10.
+    const exponents = Array.from({ length: 16 }, (_, k) => (k * 7) % 16 - 8)
+    for (const [copy, dtype] of [[model, 'float32'], [halves, 'float16']] as const) {
+      const weight = valueNamed(copy.graph, 'a.w')
+      const words = Array.from({ length: 16 * 27 }, (_, i) => exponents[Math.floor(i / 27)]!)
+      setInitializer(weight, { dtype, dims: [16, 3, 3, 3], data: dtype === 'float16' ? Uint16Array.from(words, (e) => (e + 15) << 10) : Float32Array.from(words, (e) => 2 ** e) })
+    }
+    const scores = (m: Model): number[] => [...l1.score(findGroups(m).find((g) => g.id === 'a.w')!, { rng: createRng(0) })]
+    expect(scores(halves)).toEqual(exponents.map((e) => 27 * 2 ** e))
+    expect(scores(halves)).toEqual(scores(model))
+  })
+
   sharedIt('models/nanodet_m_320.onnx', 'a real detector without a card', async (path) => {
     const json = await cliJson('prune', path, '--method', 'l1', '--remove-macs', '0.3', '--threads', '1', '--out', join(folder, 'nanodet'))
     expect(json).toMatchObject({ measured: false, certificate: { ok: true } })
@@ -89,7 +110,7 @@ describe('prune without --data', () => {
     [['--method', 'l1', '--remove-params', '0.3', '--finetune-epochs', '3'], '--finetune-epochs has no meaning without images'],
     [['--method', 'l1', '--remove-params', '0.3', '--split', 'val'], '--split has no meaning without images'],
     [['--method', 'l1', '--remove-params', '0.3', '--limit', '8'], '--limit has no meaning without images'],
-    [['--method', 'random', '--remove-params', '0.3', '--no-reconstruction'], '--reconstruction has no meaning without images'],
+    [['--method', 'random', '--remove-params', '0.3', '--no-reconstruction'], '--no-reconstruction has no meaning without images'],
     [['--method', 'l1', '--remove-params', '0.99'], '99% of the parameters cannot be removed'],
   ])('refuses %j', async (argv, message) => {
     const out = join(folder, 'refused')

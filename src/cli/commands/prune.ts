@@ -69,7 +69,7 @@ export default defineCommand({
 })
 
 /** What prune writes beside the record and the log. */
-const files = ['pruned.onnx', 'plan.json']
+const files = ['pruned.onnx', 'pruned.onnx.data', 'plan.json']
 
 async function chooseAndPrune(path: string, options: Options & { readonly data: string }, context: Context): Promise<void> {
   const budget = budgetOf(options)

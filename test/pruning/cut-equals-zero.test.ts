@@ -9,7 +9,7 @@ import { cuttable } from './pieces.ts'
 import { buildNet, netSpecs, opsets } from './random-net.ts'
 
 /** ESPALIER_CASES and ESPALIER_SEED run another number of cases, or others. */
-const cases = Number(process.env.ESPALIER_CASES ?? 1000)
+const cases = Number(process.env.ESPALIER_CASES ?? 2000)
 const seed = Number(process.env.ESPALIER_SEED ?? 1)
 
 describe('cutting equals zeroing at the consumers', () => {
@@ -35,6 +35,6 @@ describe('cutting equals zeroing at the consumers', () => {
     const shares = [...through].map(([feature, n]) => `${feature} ${((100 * n) / cases).toFixed(1)}%`)
     process.stdout.write(`${cases} cases, seed ${seed}, worst difference ${worst.toExponential(1)} of ${tolerance}; cut through: ${shares.join(', ')}\n`)
     // A few cases alone say nothing of shares.
-    if (cases >= 1000) for (const [feature, n] of through) expect(n / cases, feature).toBeGreaterThan(0.03)
+    if (cases >= 2000) for (const [feature, n] of through) expect(n / cases, feature).toBeGreaterThan(0.03)
   })
 })

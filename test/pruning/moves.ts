@@ -47,7 +47,8 @@ export const moves: Readonly<Record<string, Piece>> = {
     return shuffle(net, multiple(net, x, groups, name, rng), groups, rng)
   },
   'shuffle by gather': (net, x, _, rng) => net.b.op('Gather', [x, net.b.constant(i64(shuffled(count(x), rng)), 'order')], { axis: 1 }),
-  'gather that drops and repeats': (net, x, _, rng) => {
+  'gather that drops and repeats': (net, stream, name, rng) => {
+    const x = rng.int(2) ? stream : act(net, net.conv(name, stream, 3 + rng.int(4), 1), rng)
     const c = channelsOf(x)
     const picks = Array.from({ length: 3 + rng.int(c) }, () => rng.int(2 * c) - c)
     return net.b.op('Gather', [x, net.b.constant(i64(picks), 'picks')], { axis: rng.int(2) ? 1 : -3 })

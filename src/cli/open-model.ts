@@ -2,7 +2,7 @@
 import { createHash } from 'node:crypto'
 import { createReadStream } from 'node:fs'
 import { basename } from 'node:path'
-import { cardKey, type DetectorCard, readCard, writeCard } from '../detection/card.ts'
+import { type DetectorCard, ownCard, writeCard } from '../detection/card.ts'
 import { probeModel } from '../detection/probe.ts'
 import { parsePreprocess } from '../detection/preprocess-words.ts'
 import { amendCard, cardFor, type CardRequest, parseDecoder } from '../detection/recognise.ts'
@@ -47,7 +47,7 @@ export async function openDetector(path: string, options: OpenOptions = {}): Pro
 
 /** The card that a detector is used with; `why` says what it rests on where it is not the model's own. */
 async function findCard({ path, model }: OpenedModel, { request = {}, session }: OpenOptions): Promise<{ card: DetectorCard; why?: string }> {
-  const own = model.metadata.has(cardKey) ? readCard(model.metadata, path) : undefined
+  const own = ownCard(model.metadata, path)
   if (own && describes(own, request)) return { card: amendCard(own, request, path) }
   const sidecar = await readSidecar(path)
   const size = request.preprocess === undefined ? undefined : parsePreprocess(request.preprocess, '--preprocess').size

@@ -1,6 +1,6 @@
 /** @file prune without --data: channels chosen by the weights alone, cut and certified. Nothing is trained, and no AP is measured. */
 import { join } from 'node:path'
-import { cardKey, readCard } from '../detection/card.ts'
+import { ownCard } from '../detection/card.ts'
 import { saveModel } from '../onnx/save.ts'
 import { criterionNamed, methodNames } from '../pruning/criteria/registry.ts'
 import type { PrunePlan } from '../pruning/plan.ts'
@@ -43,7 +43,7 @@ export async function pruneUnmeasured(path: string, options: Options, given: Rea
   const plan: PrunePlan = { ...selected.plan, model: await fileIdentity(path) }
   const after = costOf(selected.model, path)
   const widths = widthsOf(model, plan)
-  const arch = model.metadata.has(cardKey) ? readCard(model.metadata, path).architecture : null
+  const arch = ownCard(model.metadata, path)?.architecture ?? null
   const origin = { model: path, method: options.method, arch, data: null, seed: options.seed, options, versions: versionsOf(nodeRuntime) }
   const seconds = (): number => (performance.now() - start) / 1000
   await run.during(async () => {

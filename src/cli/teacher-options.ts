@@ -5,7 +5,7 @@ import type { TeacherOptions } from '../pruning/prune.ts'
 import { nodeRuntime } from '../runtime/node.ts'
 import { UserError } from '../tensor/error.ts'
 import type { Detector } from '../train/detector.ts'
-import { type DistillOptions, distillTask } from '../train/distill.ts'
+import { distillTask } from '../train/distill.ts'
 import { assertTrainable } from '../train/train.ts'
 import { number, optionalChoice, type OptionsOf, optionalNumber } from './fields.ts'
 
@@ -35,12 +35,6 @@ export function recalibrateOf({ recalibrate }: Options, teacher: TeacherOptions 
 }
 
 /** Throws UserError where an operator without a gradient is in the way of training with this teacher (or with the labels). */
-export async function assertTrainableWith(detector: Detector, teacher: TeacherOptions | undefined, batch: number, session: DistillOptions['session']): Promise<void> {
-  if (!teacher) return assertTrainable(detector, batch)
-  const task = await distillTask(detector, teacher.reading, { ...teacher, runtime: nodeRuntime, session, batch, hints: [] })
-  try {
-    assertTrainable(detector, batch, task)
-  } finally {
-    await task.release()
-  }
+export function assertTrainableWith(detector: Detector, teacher: TeacherOptions | undefined, batch: number): void {
+  assertTrainable(detector, batch, teacher && distillTask(detector, teacher.reading, { ...teacher, runtime: nodeRuntime, batch, hints: [] }))
 }

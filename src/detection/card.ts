@@ -48,6 +48,11 @@ export function readCard(metadata: ReadonlyMap<string, string>, file: string): D
   return checkCard(json, file)
 }
 
+/** The card of a model that has one; throws UserError where it is wrong. */
+export function ownCard(metadata: ReadonlyMap<string, string>, file: string): DetectorCard | undefined {
+  return metadata.has(cardKey) ? readCard(metadata, file) : undefined
+}
+
 /** The card itself, checked; throws UserError naming the model's `file`. */
 export function checkCard(card: unknown, file: string): DetectorCard {
   const parsed = cardSchema.safeParse(card)

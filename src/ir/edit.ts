@@ -161,3 +161,14 @@ export function cloneModel(model: Model): { model: Model; values: Map<Value, Val
   const { graph, values } = cloneGraph(model.graph)
   return { model: { ...model, graph, opsets: new Map(model.opsets), metadata: new Map(model.metadata) }, values }
 }
+
+/** A copy of a model with more of its values as outputs, beside its own. */
+export function withOutputs(model: Model, more: Iterable<Value>): Model {
+  const { model: copy, values } = cloneModel(model)
+  const { outputs } = copy.graph
+  for (const v of more) {
+    const twin = values.get(v)!
+    if (!outputs.includes(twin)) outputs.push(twin)
+  }
+  return copy
+}

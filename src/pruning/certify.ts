@@ -1,4 +1,5 @@
 /** @file Certificate: a cut file computes what the original computes with the removed channels zeroed. */
+import { withOutputs } from '../ir/edit.ts'
 import type { Model } from '../ir/graph.ts'
 import { valuesOf } from '../ir/walk.ts'
 import type { Tensors } from '../runtime/session.ts'
@@ -8,7 +9,7 @@ import { compareStructure, sameWeights } from './compare-structure.ts'
 import { crossingsOf, handOver } from './crossings.ts'
 import type { PrunePlan } from './plan.ts'
 import { type ResolvedCut, resolvePlan } from './resolve-plan.ts'
-import { checkShapes, withOutputs } from './run-shapes.ts'
+import { checkShapes } from './run-shapes.ts'
 import { applyPlan } from './surgery.ts'
 import { applyZeroFactor } from './zero-factor.ts'
 

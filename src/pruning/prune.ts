@@ -24,7 +24,7 @@ import { createLoaders, type Workspace } from './lcp/workspace.ts'
 import { makePlan, type PrunePlan } from './plan.ts'
 import { recalibrate } from './recalibrate.ts'
 import { resolvePlan } from './resolve-plan.ts'
-import { evenStageEnds } from './stages.ts'
+import { chosenStageEnds } from './stages.ts'
 import { applyPlan } from './surgery.ts'
 
 /** "inner": channels that one layer produces, as the paper prunes; "all": residual streams too. */
@@ -145,7 +145,7 @@ export async function select(detector: Detector, train: ImageSource, options: Pr
   const budget = solveBudget({ model: detector.model, groups, removeParams, removeMacs, round })
   const origin = { method: criterion.name, seed }
   const passes = { selection: 0, stage: 0, update: 0 }
-  const task = await taskOf(detector, options, options.lcp.batch)
+  const task = taskOf(detector, options, options.lcp.batch)
   const workspace: Workspace = {
     runtime: options.runtime,
     session: options.session,
@@ -166,14 +166,13 @@ export async function select(detector: Detector, train: ImageSource, options: Pr
 }
 
 /** What training follows, for batches of `batch`; `hints`: feature maps that a student should keep. */
-async function taskOf(detector: Detector, { teacher, runtime, session }: PruneOptions, batch: number, hints: readonly Hint[] = []): Promise<DetectorTask> {
-  return teacher ? distillTask(detector, teacher.reading, { runtime, session, batch, hints, background: teacher.background, hintWeight: teacher.hintWeight }) : multiboxTask(detector, batch)
+function taskOf(detector: Detector, { teacher, runtime, session }: PruneOptions, batch: number, hints: readonly Hint[] = []): DetectorTask {
+  return teacher ? distillTask(detector, teacher.reading, { ...teacher, runtime, session, batch, hints }) : multiboxTask(detector, batch)
 }
 
 /** The maps at the stage ends, with what the cut left of their channels. */
-function hintsOf(detector: Detector, plan: PrunePlan, choice: GroupChoice): Hint[] {
-  const named = detector.card.stageEnds ?? []
-  const ends = named.length > 0 ? named : evenStageEnds(detector.model, chooseGroups(detector, choice))
+function hintsOf(detector: Detector, plan: PrunePlan, { lcp, budget }: PruneOptions): Hint[] {
+  const ends = chosenStageEnds(detector, lcp.stageEnds, chooseGroups(detector, budget.groups))
   const { axes } = resolvePlan(detector.model, plan)
   const kept = new Map([...axes].map(([value, byAxis]) => [value.name, [...byAxis].map(([axis, indices]) => ({ axis, indices }))]))
   return ends.map((name) => ({ name, keep: kept.get(name) ?? [] }))
@@ -210,7 +209,7 @@ export async function prune(detector: Detector, sources: PruneSources, options: 
   const cut = await measure(start)
   const spent = selected.passes.selection + selected.passes.stage + selected.passes.update
   const epochs = finetuneEpochs(options.finetune, spent, images)
-  const task = epochs === 0 ? undefined : await taskOf(detector, options, options.finetune.batch, options.teacher ? hintsOf(detector, selected.plan, options.budget.groups) : [])
+  const task = epochs === 0 ? undefined : taskOf(detector, options, options.finetune.batch, options.teacher ? hintsOf(detector, selected.plan, options) : [])
   const tuned = task && await trainDetector(start, sources.train, sources.val, {
     ...options,
     task,

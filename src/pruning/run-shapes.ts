@@ -1,5 +1,5 @@
 /** @file Whether values have the shapes when run that inference gives them. */
-import { cloneModel } from '../ir/edit.ts'
+import { withOutputs } from '../ir/edit.ts'
 import type { Dim, Model, Value } from '../ir/graph.ts'
 import { sizeOf } from '../tensor/tensor.ts'
 import type { Tensors } from '../runtime/session.ts'
@@ -52,15 +52,4 @@ function inTurns(values: readonly Value[]): Value[][] {
     left -= size
   }
   return turns
-}
-
-/** The model with these values as its outputs, beside its own. */
-export function withOutputs(model: Model, more: Iterable<Value>): Model {
-  const { model: copy, values } = cloneModel(model)
-  const { outputs } = copy.graph
-  for (const v of more) {
-    const twin = values.get(v)!
-    if (!outputs.includes(twin)) outputs.push(twin)
-  }
-  return copy
 }

@@ -1,4 +1,5 @@
 /** @file Sensitivity: how much the raw outputs suffer when one channel group alone is cut, for each group and for several shares. */
+import { withOutputs } from '../ir/edit.ts'
 import { ancestors, valueNamed } from '../ir/walk.ts'
 import type { Model, Node, Value } from '../ir/graph.ts'
 import { lookup } from '../ops/registry.ts'
@@ -83,7 +84,7 @@ export async function measureSensitivity(model: Model, options: SensitivityOptio
   if (names.length === 0) throw new UserError(`the model has no output to compare: ${leftOut.join('; ')}`)
   const masked = withMaskInputs(model, groups)
   const cases = casesOf(masked, options)
-  const session = await runtime.load(withOutputs(masked.model, names), options.session)
+  const session = await runtime.load(withOutputs(masked.model, names.map((name) => valueNamed(masked.model.graph, name))), options.session)
   try {
     const harms = await compareAll(session, masked, cases, names, options)
     const scoreOf = (masks: Tensors): Promise<number> => score!(maskedRuntime(runtime, session, masks))
@@ -131,13 +132,6 @@ function comparable({ graph }: Model): { names: string[]; leftOut: string[] } {
   })
   const entering = crossingsOf(graph).map((c) => c.value).filter(isFree)
   return { names: [...new Set([...graph.outputs.filter(isFree), ...entering])].map((v) => v.name), leftOut }
-}
-
-/** The model with the named values as its outputs, beside those it has. */
-function withOutputs(model: Model, names: readonly string[]): Model {
-  const { graph } = model
-  for (const value of names.map((name) => valueNamed(graph, name))) if (!graph.outputs.includes(value)) graph.outputs.push(value)
-  return model
 }
 
 /** Sums over runs, by case and output. */

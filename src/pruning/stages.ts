@@ -1,6 +1,7 @@
 /** @file Stages: which auxiliary network judges a group's channels. */
 import type { Graph, Model, Node, Value } from '../ir/graph.ts'
 import { valueNamed } from '../ir/walk.ts'
+import type { Detector } from '../train/detector.ts'
 import type { ChannelGroup } from './groups.ts'
 
 export interface Stage {
@@ -58,6 +59,12 @@ export function evenStageEnds(model: Model, groups: readonly ChannelGroup[]): st
     ends.add(maps.reduce((best, map) => (distance(map) < distance(best) ? map : best)))
   }
   return maps.filter((map) => ends.has(map)).map((map) => map.value.name)
+}
+
+/** The stage ends of a detector by name: those asked for, else its card's, else evenly spaced ones. */
+export function chosenStageEnds({ model, card }: Pick<Detector, 'model' | 'card'>, asked: readonly string[] | undefined, groups: readonly ChannelGroup[]): readonly string[] {
+  const named = asked ?? card.stageEnds ?? []
+  return named.length > 0 ? named : evenStageEnds(model, groups)
 }
 
 /** A map [N,C,H,W], with how many layers it depends on and how many depend on it. */

@@ -1,10 +1,10 @@
 /** @file The task of a student: what its teacher says of each image, on raw outputs and on feature maps. Needs no labels. */
 import { distillLoss, hintLoss, type OutputField } from '../detection/distill-loss.ts'
-import { cloneModel } from '../ir/edit.ts'
+import { withOutputs } from '../ir/edit.ts'
 import { dimsOf, type Model, type Value } from '../ir/graph.ts'
 import { valueNamed } from '../ir/walk.ts'
 import type { Builder } from '../ops/builder.ts'
-import type { Runtime, SessionOptions, Tensors } from '../runtime/session.ts'
+import type { Runtime, Session, SessionOptions, Tensors } from '../runtime/session.ts'
 import type { Tensor } from '../tensor/tensor.ts'
 import type { Detector } from './detector.ts'
 import { type DetectorTask, imageFeeds, type ImportedDetector } from './task.ts'
@@ -37,13 +37,14 @@ export interface DistillOptions {
 const teacherOf = (name: string): string => `teacher/${name}`
 const confidenceOf = (name: string): string => `confidence/${name}`
 
-/** Loads the teacher for batches of `options.batch` images. */
-export async function distillTask(teacher: Detector, reading: OutputReading, options: DistillOptions): Promise<DetectorTask> {
+/** For batches of `options.batch` images. The teacher is loaded when it is first asked, so a task that is only built costs nothing. */
+export function distillTask(teacher: Detector, reading: OutputReading, options: DistillOptions): DetectorTask {
   const { batch, background, hints, hintWeight } = options
-  const model = withHints(workingCopy(teacher.model, batch), hints)
+  const alone = workingCopy(teacher.model, batch)
+  const model = withOutputs(alone, hints.map((h) => valueNamed(alone.graph, h.name)))
   const input = model.graph.inputs.find((v) => !v.initializer)!.name
   const outputs = [...new Set(reading.fields.map((f) => f.output))]
-  const session = await options.runtime.load(model, options.session)
+  let session: Session | undefined
   return {
     add(b, working, imported) {
       const student = (name: string): Value => copyOf(imported, working, name)
@@ -56,6 +57,7 @@ export async function distillTask(teacher: Detector, reading: OutputReading, opt
     wanted: (working) => hints.map((h) => valueNamed(working.graph, h.name)),
     async feeds(data) {
       const image = imageFeeds(teacher.card, data)
+      session ??= await options.runtime.load(model, options.session)
       const said = await session.run({ [input]: Object.values(image)[0]! })
       const confidence = reading.confidence(said)
       const feeds: Record<string, Tensor> = { ...image }
@@ -66,7 +68,7 @@ export async function distillTask(teacher: Detector, reading: OutputReading, opt
       for (const { name } of hints) feeds[teacherOf(name)] = said[name]!
       return feeds
     },
-    release: () => session.release(),
+    release: async () => session?.release(),
   }
 }
 
@@ -87,16 +89,5 @@ function addHints(b: Builder, teacher: Model, hints: readonly Hint[], student: (
 function copyOf(imported: ImportedDetector, working: Model, name: string): Value {
   const copy = imported.values.get(valueNamed(working.graph, name))
   if (!copy) throw new Error(`"${name}" is not in the training graph`)
-  return copy
-}
-
-/** `model` with the hints' maps as outputs beside its own. */
-function withHints(model: Model, hints: readonly Hint[]): Model {
-  const copy = cloneModel(model).model
-  const { outputs } = copy.graph
-  for (const { name } of hints) {
-    const v = valueNamed(copy.graph, name)
-    if (!outputs.includes(v)) outputs.push(v)
-  }
   return copy
 }

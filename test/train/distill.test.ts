@@ -38,7 +38,7 @@ const student = { ...teacher, model: applyPlan(teacher.model, plan) }
 
 it('brings outputs and feature maps nearer to the teacher\'s', async () => {
   const hints = [{ name: 'layer3.0.out', keep: [{ axis: 1, indices: kept }] }, { name: 'layer2.0.out', keep: [] }]
-  const task = await distillTask(teacher, reading, { ...options, hints })
+  const task = distillTask(teacher, reading, { ...options, hints })
   try {
     const result = await trainDetector(student, unlabelled, undefined, {
       ...options, task, epochs: 8, rate: 0.01, warmup: 2, augment: augmentPresets.light, seed: 1, optimizer: { type: 'sgd', momentum: 0.9, clipNorm: 10 },
@@ -52,7 +52,7 @@ it('brings outputs and feature maps nearer to the teacher\'s', async () => {
 }, 60_000)
 
 it('feeds the image, and what the teacher says of it', async () => {
-  const task = await distillTask(teacher, reading, { ...options, hints: [{ name: 'layer2.0.out', keep: [] }] })
+  const task = distillTask(teacher, reading, { ...options, hints: [{ name: 'layer2.0.out', keep: [] }] })
   try {
     for await (const batch of loaderFor(unlabelled, teacher.card, { batch: 4 }).epoch(0)) {
       const feeds = await task.feeds(batch)

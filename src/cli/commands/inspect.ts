@@ -1,6 +1,6 @@
 /** @file espalier inspect: cost, inputs and outputs, channel groups of any ONNX model. */
 import { opsetOf, type Dim, type Model, type Value } from '../../ir/graph.ts'
-import { cardKey, readCard } from '../../detection/card.ts'
+import { ownCard } from '../../detection/card.ts'
 import { modelCost, modelParams } from '../../passes/cost.ts'
 import { findGroups } from '../../pruning/groups.ts'
 import { prunableShare } from '../../pruning/share.ts'
@@ -27,7 +27,7 @@ export default defineCommand({
     if (!options.sensitivity && stray !== undefined) throw new UserError(`--${flagName(stray)} is an option of --sensitivity; add --sensitivity, or leave it out`)
     if (options.sensitivity && options.data === undefined) throw new UserError('--sensitivity needs images: give --data with a folder of them, or "shapes"; on random numbers a detector shows little of what it does on images')
     const { model, detector } = options.sensitivity ? await openDetector(path, { request: await cardRequest(options), session: sessionOptions(options, path), note: context.note }) : { ...(await openModel(path)), detector: undefined }
-    const card = model.metadata.has(cardKey) ? readCard(model.metadata, path) : undefined
+    const card = ownCard(model.metadata, path)
     const cost = costOf(model, path, context)
     const found = findGroups(model)
     const costs = unitCosts(model, found, cost.macs !== null)

@@ -1,7 +1,6 @@
 /** @file espalier prune: channels out, the rest trained, all of it measured; or the surgery of a plan alone. */
 import { join } from 'node:path'
-import { cardKey, readCard } from '../../detection/card.ts'
-import type { Model } from '../../ir/graph.ts'
+import { ownCard, readCard } from '../../detection/card.ts'
 import { saveModel } from '../../onnx/save.ts'
 import { criterionNamed, methodNames } from '../../pruning/criteria/registry.ts'
 import { solveBudget } from '../../pruning/budget.ts'
@@ -82,7 +81,7 @@ async function chooseAndPrune(path: string, options: Options & { readonly data: 
   const before = costOf(detector.model, path)
   const tunes = !options.dryRun && (finetune.epochs > 0 || finetune.totalPasses !== undefined)
   const teacher = teacherOf(detector, options, path)
-  if (criterion.needs === 'gradients' || tunes) await assertTrainableWith(detector, teacher, criterion.needs === 'gradients' ? lcp.batch : finetune.batch, sessionOptions(options, path))
+  if (criterion.needs === 'gradients' || tunes) assertTrainableWith(detector, teacher, criterion.needs === 'gradients' ? lcp.batch : finetune.batch)
   const { round, removeParams, removeMacs } = budget
   const groups = chooseGroups(detector, budget.groups)
   solveBudget({ model: detector.model, groups, round, removeParams, removeMacs })
@@ -139,11 +138,7 @@ async function replay(path: string, planFile: string, options: Options, context:
   const certificate = await certificateOf({ unfolded, original: model, file: path, pruned, plan, seed: options.seed, session: sessionOptions(options, path), images })
   const [before, after] = [costOf(model, path), costOf(pruned, path)]
   const json = { measured: false, before, after, widths: widthsOf(model, plan), certificate, seconds: (performance.now() - start) / 1000 }
-  const record = { ...json, model: path, plan: planFile, method: plan.method, arch: architectureOf(model), data: options.data ?? null, seed: plan.seed ?? options.seed, options, versions: versionsOf(nodeRuntime) }
+  const record = { ...json, model: path, plan: planFile, method: plan.method, arch: ownCard(model.metadata, path)?.architecture ?? null, data: options.data ?? null, seed: plan.seed ?? options.seed, options, versions: versionsOf(nodeRuntime) }
   await run.during(() => run.finish({ 'pruned.onnx': (target) => saveModel(nodeStore(), target, pruned), 'plan.json': planText(plan) }, record))
   context.result(json, `${planReport(json.widths, before, after)}\n\nwritten to ${run.path}`)
-}
-
-function architectureOf(model: Model): string | null {
-  return model.metadata.has(cardKey) ? readCard(model.metadata, 'the model').architecture : null
 }

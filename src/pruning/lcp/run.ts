@@ -7,7 +7,7 @@ import { type Detector, withWeights } from '../../train/detector.ts'
 import { type Criterion, weightAxes } from '../criteria/criterion.ts'
 import { type ChannelGroup, findGroups, indicesOf } from '../groups.ts'
 import { makePlan, without } from '../plan.ts'
-import { evenStageEnds, stagesOf } from '../stages.ts'
+import { chosenStageEnds, stagesOf } from '../stages.ts'
 import { applyPlan } from '../surgery.ts'
 import type { Layer } from './joint-loss.ts'
 import { createUpdater } from './scoring.ts'
@@ -135,10 +135,9 @@ function keptOf(name: string, originals: readonly ChannelGroup[], kept: Readonly
   return [...removed].map(([axis, indices]) => ({ axis, indices: without(lengths.get(axis) as number, indices) }))
 }
 
-/** The stage ends by name, input to output: those asked for, the card's, or evenly spaced ones. Throws UserError where there are none, or one is no feature map of known size. */
+/** The stage ends, input to output. Throws UserError where there are none, or one is no feature map of known size. */
 export function stageEndsOf(detector: Detector, options: Pick<LcpOptions, 'stageEnds'>, groups: readonly ChannelGroup[], file = 'the model'): readonly string[] {
-  const named = options.stageEnds ?? detector.card.stageEnds ?? []
-  const ends = named.length > 0 ? named : evenStageEnds(detector.model, groups)
+  const ends = chosenStageEnds(detector, options.stageEnds, groups)
   if (ends.length === 0) throw new UserError(`${file}: has no feature map between its layers for an auxiliary network to look at; choose another method`)
   for (const end of ends) featureOf(detector, end, file)
   return ends

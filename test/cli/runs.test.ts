@@ -131,13 +131,13 @@ describe('prune', () => {
 
   it('follows the unpruned detector in place of labels, and measures statistics anew', async () => {
     const out = join(folder, 'taught')
-    const json = await cliJson('prune', model, ...few, '--method', 'l1', '--remove-params', '0.4', '--finetune-epochs', '2', '--follow', 'teacher', '--recalibrate', '8', '--out', out)
+    const json = await cliJson('prune', model, ...few, '--method', 'l1', '--remove-params', '0.4', '--finetune-epochs', '2', '--follow', 'teacher', '--recalibrate', '4', '--finetune-batch', '4', '--out', out)
     expect(json).toMatchObject({ passes: { finetune: 16, total: 16 }, certificate: { ok: true, sameWeights: false } })
     const { epochs, options } = readJson(join(out, 'run.json')) as unknown as { epochs: { classification: number; localization: number }[]; options: Record<string, unknown> }
-    expect(options).toMatchObject({ follow: 'teacher', recalibrate: 8, background: 0.25, hintWeight: 1 })
+    expect(options).toMatchObject({ follow: 'teacher', recalibrate: 4, background: 0.25, hintWeight: 1 })
     // The teacher's loss, a divergence from scores of random weights, is far below that of labels (a multibox loss of about 10).
     for (const e of epochs) expect(e.classification + e.localization).toBeLessThan(5)
-    expect(readFileSync(join(out, 'log.txt'), 'utf8')).toContain('recalibrate: statistics of 8 images')
+    expect(readFileSync(join(out, 'log.txt'), 'utf8')).toContain('recalibrate: statistics of 4 images')
     const wrong = await cli('prune', model, ...few, '--remove-params', '0.4', '--follow', 'nobody', '--out', join(folder, 'nobody'))
     expect(wrong.code).toBe(2)
     expect(wrong.err).toContain('labels, teacher')

@@ -74,6 +74,15 @@ describe('distillLoss', () => {
     expect(got.localization).toBeCloseTo(wanted, 4)
   })
 
+  it('sums a softmax row over its own bins, however many rows there are', async () => {
+    const [s, t] = [randoms(18, () => rng.normal()), randoms(18, () => rng.normal())]
+    const got = await loss([field(0, 6, 'softmax', 'box', { bins: 3 })], s, t)
+    const log = (x: readonly number[], at: number, k: number): number => x[at + k]! - Math.log([0, 1, 2].reduce((sum, i) => sum + Math.exp(x[at + i]!), 0))
+    let wanted = 0
+    for (let a = 0; a < 2; a++) for (const at of [9 * a, 9 * a + 3]) for (let k = 0; k < 3; k++) wanted += confidence[9 * a]! * Math.exp(log(t, at, k)) * (log(t, at, k) - log(s, at, k))
+    expect(got.localization).toBeCloseTo(wanted, 4)
+  })
+
   it('divides by the confidence of all locations, each counted once', async () => {
     const fields = [field(0, 4, 'regression', 'box'), field(4, 9, 'logit', 'class')]
     const [s, t] = [randoms(18, () => rng.normal()), randoms(18, () => rng.normal())]

@@ -2,6 +2,7 @@
 import { beforeAll, expect, it } from 'vitest'
 import { buildDetector } from '../../src/detection/models/architectures.ts'
 import { cloneModel } from '../../src/ir/edit.ts'
+import { foldBatchNorm } from '../../src/passes/fold-batchnorm.ts'
 import type { Model } from '../../src/ir/graph.ts'
 import { valueNamed } from '../../src/ir/walk.ts'
 import type { Batch } from '../../src/data/loader.ts'
@@ -21,9 +22,14 @@ import { shapesSource } from '../support/shapes.ts'
 
 const source = shapesSource('train', 8)
 const original = detectorOf(buildDetector('ssd-small', { classes: source.dataset.classes, seed: 3, size: 96 }), 'small.onnx')
-const groups = findGroups(original.model).filter((g) => g.prunable && !g.coupled)
-const plan = makePlan(groups, new Map(groups.map((g) => [g.id, bestUnits(l1.score(g, { rng: createRng(1) }), Math.ceil(g.channels / 2))])), { method: 'l1' })
-const cut = { ...original, model: applyPlan(original.model, plan) }
+/** Half of every inner group out, by L1. */
+function halved(model: Model) {
+  const groups = findGroups(model).filter((g) => g.prunable && !g.coupled)
+  const kept = new Map(groups.map((g) => [g.id, bestUnits(l1.score(g, { rng: createRng(1) }), Math.ceil(g.channels / 2))]))
+  const plan = makePlan(groups, kept, { method: 'l1' })
+  return { kept, plan, cut: { ...original, model: applyPlan(model, plan) } }
+}
+const { plan, cut } = halved(original.model)
 const batches: Batch[] = []
 
 beforeAll(async () => {
@@ -73,4 +79,19 @@ it('measures BN statistics and corrects biases, and leaves the rest as it was', 
   expect(weights(done.model)).toEqual(weights(cut.model))
   const kernel = 'layer2.0.conv2.weight'
   expect(valueNamed(done.model.graph, kernel).initializer).toBe(valueNamed(cut.model.graph, kernel).initializer)
+}, 60_000)
+
+it('gives layers that lost channels themselves the means of those they kept, where BN was folded away', async () => {
+  const folded = { ...original, model: foldBatchNorm(original.model) }
+  const { kept, plan: own, cut: narrow } = halved(folded.model)
+  const done = await recalibrate(folded, narrow, own, { runtime: nodeRuntime, session: { threads: 1 }, batches })
+  // Its input is a stream that was not cut, but what came into the stream was.
+  const layer = 'layer3.0.conv1'
+  const [before, after, target] = [await moments(narrow.model, layer), await moments(done.model, layer), await moments(folded.model, layer)]
+  const units = kept.get(`${layer}.weight`)!
+  expect(units).not.toEqual([...units.keys()])
+  expect(after).toHaveLength(units.length)
+  const off = (m: typeof before): number => Math.max(...m.map((x, k) => Math.abs(x.mean - target[units[k]!]!.mean)))
+  expect(off(before)).toBeGreaterThan(1e-3)
+  expect(off(after)).toBeLessThan(1e-5 + off(before) / 100)
 }, 60_000)

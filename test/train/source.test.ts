@@ -19,6 +19,11 @@ describe('joinSources', () => {
     expect(await pixels(joined, 4)).toEqual(await pixels(b, 1))
     expect(await pixels(joined, 1)).toEqual(await pixels(a, 1))
     expect(joinSources(a)).toBe(a)
+    // Images of one name in two sources stay apart: each is read where it lies.
+    const small = shapesSource('train', 2, 64)
+    const twins = joinSources(a, small)
+    expect(new Set(twins.dataset.samples.map((s) => s.id)).size).toBe(5)
+    expect(await Promise.all(twins.dataset.samples.map(async (s) => (await twins.readImage(s)).width))).toEqual([96, 96, 96, 64, 64])
   })
 })
 

@@ -1,19 +1,25 @@
 /** @file Options of training without the detector's own loss: whom it follows, who labels, what is measured anew. */
-import { decoderOf } from '../detection/card.ts'
+import { decoderOf, type DetectorCard } from '../detection/card.ts'
 import { outputFields } from '../detection/decoders/fields.ts'
-import type { TeacherOptions } from '../pruning/prune.ts'
+import type { PruneOptions, TeacherOptions } from '../pruning/prune.ts'
 import { nodeRuntime } from '../runtime/node.ts'
 import { UserError } from '../tensor/error.ts'
 import type { Detector } from '../train/detector.ts'
 import { distillTask } from '../train/distill.ts'
 import { assertTrainable } from '../train/train.ts'
-import { number, optionalChoice, type OptionsOf, optionalNumber } from './fields.ts'
+import { choice, number, optionalChoice, type OptionsOf, optionalNumber } from './fields.ts'
+
+/** Score from which a detection of the teacher is a label. */
+const defaultThreshold = 0.4
 
 export const teacherFields = {
   follow: optionalChoice(['labels', 'teacher'], 'what training follows: labels, by SSD\'s own loss; or the unpruned detector, on raw outputs and feature maps, without labels (default: labels where the card has default boxes, else teacher)'),
   background: number('X', 'teacher: weight of class scores where it sees nothing, beside 1 where it is sure', 0.25, { min: 0, max: 1 }),
   hintWeight: number('X', 'teacher: weight of the feature maps at the stage ends in the last fine-tuning', 1, { min: 0 }),
-  recalibrate: optionalNumber('N', 'images on which BN statistics and biases are measured anew after the cut; 0: none (default: 64 where training follows the teacher, else 0)', { whole: true, min: 0 }),
+  labels: choice(['data', 'teacher'], 'whose boxes count in the training images: the data\'s, or the unpruned detector\'s own detections; data without labels, or of other classes than the model\'s, is then measured against these too', 'data'),
+  labelThreshold: optionalNumber('SCORE', `labels of the teacher: detections scored this or higher (default: ${defaultThreshold})`, { above: 0, below: 1 }),
+  recalibrate: optionalNumber('N', 'images on which the cut detector is mended before it is trained (see --fit), BN statistics measured anew; 0: none (default: 128 where training follows the teacher, else 0)', { whole: true, min: 0 }),
+  fit: choice(['weights', 'biases'], 'what is fitted to the unpruned detector\'s features, layer by layer: weights and biases by least squares, or biases alone by channel means', 'weights'),
 }
 
 type Options = OptionsOf<typeof teacherFields>
@@ -29,9 +35,20 @@ export function teacherOf({ card, defaults }: Detector, { follow, background, hi
   }
 }
 
-/** Images that statistics are measured on after the cut. */
-export function recalibrateOf({ recalibrate }: Options, teacher: TeacherOptions | undefined): number {
-  return recalibrate ?? (teacher ? 64 : 0)
+/** The score from which the teacher's detections are labels; undefined: the data labels itself. Throws UserError for one that says nothing. */
+export function labelThresholdOf({ labels, labelThreshold }: Options, { decoder }: DetectorCard): number | undefined {
+  if (labels === 'data') {
+    if (labelThreshold !== undefined) throw new UserError('--label-threshold has no meaning without --labels teacher: the data labels itself; give both, or leave it out')
+    return undefined
+  }
+  const threshold = labelThreshold ?? defaultThreshold
+  if (threshold < decoder.scoreThreshold) throw new UserError(`--label-threshold ${threshold} is below the decoder's own score threshold ${decoder.scoreThreshold}, under which nothing is detected; give a higher one, or --decoder "${decoder.type} scoreThreshold=${threshold}"`)
+  return threshold
+}
+
+/** How the cut detector is mended without training, and on how many images. */
+export function recalibrateOf({ recalibrate, fit }: Options, teacher: TeacherOptions | undefined): NonNullable<PruneOptions['recalibrate']> {
+  return { images: recalibrate ?? (teacher ? 128 : 0), fit }
 }
 
 /** Throws UserError where an operator without a gradient is in the way of training with this teacher (or with the labels). */

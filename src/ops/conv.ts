@@ -1,11 +1,12 @@
 /** @file Conv and ConvTranspose. */
 import { intAttribute } from '../ir/attributes.ts'
 import { setAttribute } from '../ir/edit.ts'
-import { constantOf, dimsOf, type Node, staticShape } from '../ir/graph.ts'
+import { constantOf, dimsOf, type Node, staticShape, type Value } from '../ir/graph.ts'
 import { sizeOf } from '../tensor/tensor.ts'
 import { scaleChannels, shiftBias } from './absorb.ts'
 import { channelSum, inputGradient, kernelGradient, transposedInputGradient } from './conv-gradient.ts'
 import type { AxisRef, ChannelRule, KeptIndices, Link, OpDef, ShapeRule } from './define.ts'
+import type { Emitter } from './emitter.ts'
 import { block, repeat } from './index-map.ts'
 import { inputOf, link, outputOf, ref } from './rules.ts'
 import { outputLength, transposedWindow, windowOf } from './window.ts'
@@ -97,6 +98,21 @@ function absorbInto(outputChannel: (node: Node, i: number, j: number, dims: read
   }
 }
 
+/** The patch of each place, by a depthwise convolution with kernels of a single one. */
+function patches(b: Emitter, node: Node, x: Value): Value {
+  const [, perGroup = 1, ...kernel] = dimsOf(inputOf(node, 1))
+  const [n = 1, c = 1, ...spatial] = dimsOf(x)
+  const cells = sizeOf(kernel)
+  const w = windowOf(node, kernel, spatial)
+  const one = new Float32Array(c * cells * cells)
+  for (let i = 0; i < c * cells; i++) one[i * cells + (i % cells)] = 1
+  const unfolded = b.op('Conv', [x, b.constant({ dtype: 'float32', dims: [c * cells, 1, ...kernel], data: one })], {
+    group: c, kernel_shape: kernel, strides: w.strides, dilations: w.dilations, pads: [...w.begin, ...w.end],
+  })
+  const [, , ...places] = dimsOf(unfolded)
+  return b.reshape(unfolded, [n, groupsOf(node), perGroup * cells, sizeOf(places)])
+}
+
 export const conv: readonly OpDef[] = [
   {
     type: 'Conv',
@@ -118,6 +134,7 @@ export const conv: readonly OpDef[] = [
     weights: [1, 2],
     trainable: [1, 2],
     scored: { input: 1, axis: () => 1 },
+    regressors: patches,
     absorbAffine: absorbInto((_, i) => i),
   },
   {

@@ -96,6 +96,11 @@ export interface OpDef {
   readonly trainable?: readonly number[] | 'along channels'
   /** Index of the weight whose gradient scores input channels, with the axis of that weight bound to the contracted channels. */
   readonly scored?: { readonly input: number; readonly axis: (node: Node) => number }
+  /**
+   * Of a layer linear in weight (input 1) and bias (input 2): what its input `x`, which may live in another graph than the node, gives each output to
+   * weigh: [N, G, D, P] for G groups and P places, D as the weight's axes behind the first lie in memory. Adds nodes through the builder.
+   */
+  readonly regressors?: (b: Emitter, node: Node, x: Value) => Value
   /** Computes the outputs from constant inputs, for small integer tensors (shapes) and layout changes. */
   readonly fold?: (node: Node, inputs: readonly (Tensor | undefined)[], context: RuleContext) => readonly Tensor[] | undefined
   /**

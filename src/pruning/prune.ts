@@ -22,7 +22,7 @@ import type { LcpOptions } from './lcp/options.ts'
 import { runLcp, type StageLog } from './lcp/run.ts'
 import { createLoaders, type Workspace } from './lcp/workspace.ts'
 import { makePlan, type PrunePlan } from './plan.ts'
-import { recalibrate } from './recalibrate.ts'
+import { type Fit, recalibrate } from './recalibrate.ts'
 import { resolvePlan } from './resolve-plan.ts'
 import { chosenStageEnds } from './stages.ts'
 import { applyPlan } from './surgery.ts'
@@ -63,8 +63,8 @@ export interface PruneOptions {
   readonly finetune: FinetuneOptions
   /** Whom training follows while pruning and after it; undefined: the labels, by the detector's own loss. */
   readonly teacher?: TeacherOptions
-  /** Images on which statistics are measured anew after the cut (see recalibrate); default 0: they are left. */
-  readonly recalibrate?: number
+  /** Images on which the cut detector is mended without training, and how (see recalibrate); default: it is left. */
+  readonly recalibrate?: { readonly images: number; readonly fit: Fit }
   readonly augment: AugmentOptions
   readonly seed: number
   readonly listener?: Listener
@@ -178,21 +178,19 @@ function hintsOf(detector: Detector, plan: PrunePlan, { lcp, budget }: PruneOpti
   return ends.map((name) => ({ name, keep: kept.get(name) ?? [] }))
 }
 
-/** The cut detector with statistics measured on training images, where asked for. */
+/** The cut detector, mended on training images where asked for. */
 async function recalibrated(detector: Detector, cut: Detector, plan: PrunePlan, train: ImageSource, options: PruneOptions): Promise<Detector> {
-  const images = options.recalibrate ?? 0
+  const { images, fit } = options.recalibrate ?? { images: 0, fit: 'biases' }
   if (images === 0) return cut
   const { batch } = options.finetune
   const loader = loaderFor(train, detector.card, { batch, seed: `${options.seed}/recalibrate`, shuffle: true, dropLast: true, cacheBytes: 0 })
   const batches = []
-  options.listener?.({ type: 'phase', name: 'recalibrate', total: Math.ceil(images / batch), unit: 'batches' })
   for await (const data of loader.epoch(0)) {
     batches.push(data)
     if (batches.length * batch >= images) break
   }
-  const result = await recalibrate(detector, cut, plan, { runtime: options.runtime, session: options.session, batches })
-  options.listener?.({ type: 'end', summary: `statistics of ${batches.length * batch} images` })
-  return result
+  options.listener?.({ type: 'note', text: `${fit} are fitted on ${batches.length * batch} images` })
+  return recalibrate(detector, cut, plan, { runtime: options.runtime, session: options.session, batches, fit, listener: options.listener })
 }
 
 /** Measures, selects, cuts, measures, fine-tunes (best epoch by `val`), measures. */

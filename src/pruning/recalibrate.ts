@@ -1,4 +1,4 @@
-/** @file Statistics after a cut, without training: running means of BatchNormalization measured anew, biases moved to the original's channel means. */
+/** @file What a cut disturbed, mended without training: weights or biases fitted to the original's features, running statistics of BatchNormalization measured anew. */
 import { Graph, createModel, type Model, type Node, type Value } from '../ir/graph.ts'
 import { cloneModel, setInitializer } from '../ir/edit.ts'
 import { valueNamed } from '../ir/walk.ts'
@@ -8,24 +8,36 @@ import type { Batch } from '../data/loader.ts'
 import type { Runtime, Session, SessionOptions } from '../runtime/session.ts'
 import { f32, floats, type Tensor } from '../tensor/tensor.ts'
 import type { Detector } from '../train/detector.ts'
+import type { Listener } from '../train/events.ts'
 import { imageFeeds, importDetector } from '../train/task.ts'
 import { workingCopy } from '../train/working-copy.ts'
+import { fitWeights } from './least-squares.ts'
 import type { PrunePlan } from './plan.ts'
 import { resolvePlan } from './resolve-plan.ts'
+
+/** What is fitted to the original's features, layer by layer: biases to its channel means, or weights and biases to its outputs. */
+export type Fit = 'biases' | 'weights'
 
 export interface RecalibrateOptions {
   readonly runtime: Runtime
   readonly session?: SessionOptions
   /** Full batches of one size; they are run through the models again and again. */
   readonly batches: readonly Batch[]
+  readonly fit: Fit
+  readonly listener?: Listener
 }
 
 /**
- * The cut detector with statistics that fit it: BatchNormalization's running means and variances over `batches`; then, layer by layer, biases such
- * that each channel's mean over the images is the original's (bias correction: Nagel et al., "Data-Free Quantization", ICCV 2019, section 4.2, for
- * pruning instead of rounding). Weights, nodes and shapes stay as they are.
+ * The cut detector, mended on `batches`. "weights": the least-squares fit of each layer (see fitWeights), then running means and variances of
+ * BatchNormalization. "biases": the running means and variances; then, layer by layer, biases such that each channel's mean over the images is the
+ * original's (bias correction: Nagel et al., "Data-Free Quantization", ICCV 2019, section 4.2, for pruning instead of rounding), weights as they are.
+ * Nodes and shapes stay as they are.
  */
 export async function recalibrate(original: Detector, cut: Detector, plan: PrunePlan, options: RecalibrateOptions): Promise<Detector> {
+  if (options.fit === 'weights') {
+    const fitted = { ...cut, model: await fitWeights(original, cut, plan, options) }
+    return { ...fitted, model: await measuredStatistics(fitted, options) }
+  }
   const normal = { ...cut, model: await measuredStatistics(cut, options) }
   return { ...normal, model: await correctedBiases(original, normal, plan, options) }
 }
@@ -85,6 +97,7 @@ async function correctedBiases(original: Detector, cut: Detector, plan: PrunePla
   const wanted = layers.map(({ node }) => node.outputs[0]!.name)
   const targets = await channelMeans(original, original.model, wanted, options)
   const copy = cloneModel(cut.model).model
+  options.listener?.({ type: 'phase', name: 'fit biases', total: layers.length, unit: 'layers' })
   for (const [i, name] of wanted.entries()) {
     const measured = (await channelMeans(cut, copy, [name], options))[0]!
     const keep = kept({ value: valueNamed(original.model.graph, name), axis: 1 }) ?? [...measured.keys()]
@@ -92,7 +105,9 @@ async function correctedBiases(original: Detector, cut: Detector, plan: PrunePla
     const node = valueNamed(copy.graph, name).producer!
     const absorbed = lookup(node.opType, node.domain)!.absorbAffine!(node, { scale: new Float32Array(shift.length).fill(1), shift })?.get(2)
     if (absorbed) setInitializer(node.inputs[2]!, absorbed)
+    options.listener?.({ type: 'progress', done: i + 1, values: {} })
   }
+  options.listener?.({ type: 'end', summary: 'channel means as the unpruned detector\'s' })
   return copy
 }
 

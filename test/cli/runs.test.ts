@@ -137,7 +137,7 @@ describe('prune', () => {
     expect(options).toMatchObject({ follow: 'teacher', recalibrate: 4, background: 0.25, hintWeight: 1 })
     // The teacher's loss, a divergence from scores of random weights, is far below that of labels (a multibox loss of about 10).
     for (const e of epochs) expect(e.classification + e.localization).toBeLessThan(5)
-    expect(readFileSync(join(out, 'log.txt'), 'utf8')).toContain('recalibrate: statistics of 4 images')
+    expect(readFileSync(join(out, 'log.txt'), 'utf8')).toContain('weights are fitted on 4 images')
     const wrong = await cli('prune', model, ...few, '--remove-params', '0.4', '--follow', 'nobody', '--out', join(folder, 'nobody'))
     expect(wrong.code).toBe(2)
     expect(wrong.err).toContain('labels, teacher')

@@ -61,7 +61,7 @@ async function moments(model: Model, name: string): Promise<{ mean: number; vari
 }
 
 it('measures BN statistics and corrects biases, and leaves the rest as it was', async () => {
-  const done = await recalibrate(original, cut, plan, { runtime: nodeRuntime, session: { threads: 1 }, batches })
+  const done = await recalibrate(original, cut, plan, { runtime: nodeRuntime, session: { threads: 1 }, batches, fit: 'biases' })
   // The first layer's statistics are exact; those of later ones were taken with the batches' own statistics before them.
   const normal = done.model.graph.nodes.find((n) => n.name === 'stem.bn1')!
   const wanted = await moments(done.model, normal.inputs[0]!.name)
@@ -84,7 +84,7 @@ it('measures BN statistics and corrects biases, and leaves the rest as it was', 
 it('gives layers that lost channels themselves the means of those they kept, where BN was folded away', async () => {
   const folded = { ...original, model: foldBatchNorm(original.model) }
   const { kept, plan: own, cut: narrow } = halved(folded.model)
-  const done = await recalibrate(folded, narrow, own, { runtime: nodeRuntime, session: { threads: 1 }, batches })
+  const done = await recalibrate(folded, narrow, own, { runtime: nodeRuntime, session: { threads: 1 }, batches, fit: 'biases' })
   // Its input is a stream that was not cut, but what came into the stream was.
   const layer = 'layer3.0.conv1'
   const [before, after, target] = [await moments(narrow.model, layer), await moments(done.model, layer), await moments(folded.model, layer)]

@@ -60,5 +60,6 @@ function optionOf(key: string, field: Field<unknown>): Option {
   if (field.kind === 'flag') return new Option(field.fallback === true ? `--no-${name}` : `--${name}`, field.about)
   const option = new Option(`--${name} <${field.value}>`, field.about)
   if (field.fallback !== undefined) option.default(field.fallback)
+  if (field.repeated) option.argParser((value, before: readonly string[] | undefined) => [...(before ?? []), value])
   return option.makeOptionMandatory(field.required)
 }

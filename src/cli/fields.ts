@@ -11,6 +11,8 @@ export interface Field<T> {
   readonly about: string
   readonly fallback?: T
   readonly required: boolean
+  /** May be given several times; the values in their order. */
+  readonly repeated?: boolean
 }
 
 export type Fields = Readonly<Record<string, Field<unknown>>>
@@ -23,6 +25,11 @@ export function required(value: string, about: string): Field<string> {
 
 export function text(value: string, about: string): Field<string | undefined> {
   return { schema: z.string().min(1, 'must not be empty').optional(), kind: 'text', value, about, required: false }
+}
+
+/** Text that may be given several times. */
+export function texts(value: string, about: string): Field<readonly string[] | undefined> {
+  return { schema: z.array(z.string().min(1, 'must not be empty')).optional(), kind: 'text', value, about, required: false, repeated: true }
 }
 
 /** One of some words. */

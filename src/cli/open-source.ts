@@ -8,7 +8,7 @@ import type { SkippedImage } from '../detection/annotation.ts'
 import { nodeStore } from '../storage/node.ts'
 import { UserError } from '../tensor/error.ts'
 import { firstSamples } from '../train/evaluate.ts'
-import type { ImageSource } from '../train/source.ts'
+import { type ImageSource, joinSources } from '../train/source.ts'
 import type { Context } from './context.ts'
 import { optionalNumber, required, text } from './fields.ts'
 
@@ -41,33 +41,33 @@ export interface DataOptions {
 
 /**
  * Recognises the data set; where labels are not needed, a folder of images will do. What is wrong with its files goes to stderr (the first
- * ten) and to `log` (all).
+ * ten) and to `log` (all). `remedy`: what else the user may do where labels are missing, or are of classes that are unknown.
  */
-export async function openData(options: DataOptions, context: Context, log: (text: string) => void = () => {}, unlabelled = false): Promise<Data> {
-  if (options.data === shapesName) return builtIn(options.limit)
+export async function openData(options: DataOptions, context: Context, log: (text: string) => void = () => {}, unlabelled = false, remedy?: string): Promise<Data> {
+  if (options.data === shapesName) return builtIn(options.limit, remedy)
   const store = nodeStore()
   const root = options.data
-  const splits = await listSplits(store, root, unlabelled)
+  const splits = await listSplits(store, root, { unlabelled, remedy })
   return {
     splits,
     async open(split, classes) {
-      const read = await openDataset(store, root, { split, imageSize, unlabelled })
+      const read = await openDataset(store, root, { split, imageSize, unlabelled, remedy })
       tellProblems(read.problems, context, log)
-      const mapped = classes ? mapClasses(read, classes) : read
+      const mapped = classes ? mapClasses(read, classes, remedy) : read
       const dataset = options.limit === undefined ? mapped : firstSamples(mapped, options.limit)
       return { dataset, readImage: imageReader(store, nodeCodec), cropResize: nodeCodec.cropResize }
     },
   }
 }
 
-function builtIn(limit = Infinity): Data {
+function builtIn(limit = Infinity, remedy?: string): Data {
   return {
     splits: shapesSplits,
     async open(split = defaultSplit(shapesSplits), classes) {
       // Fewer images are the same ones: each is drawn from its own number.
       const all = shapesCount(split)
       const shapes = shapesDataset({ seed: shapesSeed, split, count: all && Math.min(limit, all) })
-      const dataset = classes ? mapClasses(shapes.dataset, classes) : shapes.dataset
+      const dataset = classes ? mapClasses(shapes.dataset, classes, remedy) : shapes.dataset
       return { dataset, readImage: async (sample) => shapes.image(sample), cropResize: nodeCodec.cropResize }
     },
   }
@@ -89,24 +89,28 @@ export interface TrainingDataOptions {
   /** Split to measure on. */
   readonly split?: string
   readonly batch: number
-  /** The model's; default: the data's own. */
-  readonly classes?: readonly string[]
+  /** The model's, which all labels count in; "own": each split has its own; default: those of the training images. */
+  readonly classes?: readonly string[] | 'own'
+  /** Images to train on beside the data's. */
+  readonly more?: readonly ImageSource[]
 }
 
 /** The three roles of splits: to train on, to choose the epoch by, to measure with. Says so where one split has two roles. */
-export async function openTrainingData(data: Data, { split, batch, classes }: TrainingDataOptions, context: Context): Promise<TrainingData> {
+export async function openTrainingData(data: Data, { split, batch, classes, more = [] }: TrainingDataOptions, context: Context): Promise<TrainingData> {
   const hasTrain = data.splits.includes('train')
-  const train = await data.open(hasTrain ? 'train' : 'all', classes)
+  const named = classes === 'own' ? undefined : classes
+  const own = await data.open(hasTrain ? 'train' : everything, named)
+  const train = joinSources(own, ...more)
   const images = train.dataset.samples.length
   if (images < batch) throw new UserError(`split "${train.dataset.split}" has ${images} images, less than a batch of ${batch}; choose a smaller --batch`)
-  const known = classes ?? train.dataset.classes
+  const known = classes === 'own' ? undefined : (named ?? own.dataset.classes)
   const val = data.splits.includes('val') ? await data.open('val', known) : undefined
   const test = await data.open(split, known)
-  if (!hasTrain) context.note(`the data has no split "train": all ${images} images are trained on`)
+  if (!hasTrain) context.note(`the data has no split "train": all ${own.dataset.samples.length} images are trained on`)
   if (test.dataset.split === train.dataset.split) context.note(`measured on split "${test.dataset.split}", which is also trained on: the numbers say nothing of new images`)
   else if (hasTrain && test.dataset.split === everything) context.note('measured on all images, those that are trained on among them: the numbers say little of new images')
   else if (test.dataset.split === val?.dataset.split) context.note('measured on split "val", by which the best epoch is chosen too')
-  for (const source of [train, val, test]) if (source) await assertReadable(source)
+  for (const source of [own, ...more, val, test]) if (source) await assertReadable(source)
   return { train, val, test }
 }
 

@@ -39,6 +39,8 @@ export interface OpenOptions {
   readonly imageSize?: ImageSize
   /** Labels are not needed: a folder of images will do. */
   readonly unlabelled?: boolean
+  /** What else the user may do where labels are missing; ends the message. */
+  readonly remedy?: string
 }
 
 /**
@@ -46,7 +48,7 @@ export interface OpenOptions {
  * mended or dropped, each with a sentence in `problems`. Throws UserError for an unknown format or split, wrong files, or when nothing is left.
  */
 export async function openDataset(store: Store, root: string, options: OpenOptions = {}): Promise<Dataset> {
-  const { format, base } = await recognise(store, root, options.unlabelled)
+  const { format, base } = await recognise(store, root, options)
   const splits = await format.splits(store, base)
   const asked = options.split ?? defaultSplit(splits)
   const split = splits.includes(asked) ? asked : ((await format.splitName?.(store, base, asked)) ?? asked)
@@ -59,13 +61,13 @@ export async function openDataset(store: Store, root: string, options: OpenOptio
     const why = dataset.problems.length ? `; first of ${dataset.problems.length} problems: ${dataset.problems[0]}` : ''
     throw new UserError(`${root}: split "${split}" is empty: no image with its annotation was found${why}`)
   }
-  if (dataset.classes.length === 0 && !options.unlabelled) throw new UserError(`${root}: no object is labelled in any of its ${dataset.samples.length} images, so there are no classes`)
+  if (dataset.classes.length === 0 && !options.unlabelled) throw new UserError(`${root}: no object is labelled in any of its ${dataset.samples.length} images, so there are no classes${orElse(options.remedy)}`)
   return dataset
 }
 
 /** The splits that the data set at `root` names; "all" is always there beside them. */
-export async function listSplits(store: Store, root: string, unlabelled = false): Promise<string[]> {
-  const { format, base } = await recognise(store, root, unlabelled)
+export async function listSplits(store: Store, root: string, options: Pick<OpenOptions, 'unlabelled' | 'remedy'> = {}): Promise<string[]> {
+  const { format, base } = await recognise(store, root, options)
   return format.splits(store, base)
 }
 
@@ -75,7 +77,7 @@ export function defaultSplit(splits: readonly string[]): string {
 }
 
 /** The format and its folder: `root`, or the one folder below that has a known form. */
-async function recognise(store: Store, root: string, unlabelled = false): Promise<{ format: Format; base: string }> {
+async function recognise(store: Store, root: string, { unlabelled = false, remedy }: Pick<OpenOptions, 'unlabelled' | 'remedy'>): Promise<{ format: Format; base: string }> {
   const own = await formatOf(store, root)
   if (own) return { format: own, base: root }
   if (!(await isFolder(store, root))) throw new UserError(`${root}: ${(await store.stat(root)) ? 'is a file, a folder was wanted' : 'no such folder; check the path'}`)
@@ -90,7 +92,7 @@ async function recognise(store: Store, root: string, unlabelled = false): Promis
   if (found[0]) return found[0]
   const images = await plain.is(store, root)
   if (unlabelled && images) return { format: plain, base: root }
-  throw new UserError(`${root}: ${images ? 'holds images, but no labels that are known' : 'no known data set'}; looked, here and one folder below, for ${lookedFor}`)
+  throw new UserError(`${root}: ${images ? 'holds images, but no labels that are known' : 'no known data set'}; looked, here and one folder below, for ${lookedFor}${images ? orElse(remedy) : ''}`)
 }
 
 async function formatOf(store: Store, base: string): Promise<Format | undefined> {
@@ -100,14 +102,15 @@ async function formatOf(store: Store, base: string): Promise<Format | undefined>
 
 /**
  * The data set with labels that count in a model's `classes`, by name: case and spelling aside, and by what data sets call the same thing
- * (detection/class-names). `present` says which of the model's classes the data knows. Throws UserError for an object of a class the model lacks.
+ * (detection/class-names). `present` says which of the model's classes the data knows. Throws UserError for an object of a class the model lacks;
+ * `remedy` is what else the user may do then.
  */
-export function mapClasses(dataset: Dataset, classes: readonly string[]): Dataset {
+export function mapClasses(dataset: Dataset, classes: readonly string[], remedy?: string): Dataset {
   const target = dataset.classes.map((name) => counterpart(name, classes))
   const samples = dataset.samples.map((sample) => {
     const labels = sample.truth.labels.map((label) => {
       const mapped = target[label]!
-      if (mapped < 0) throw new UserError(`class "${dataset.classes[label]}" (in ${sample.path}) is unknown to the model; its classes are ${classes.join(', ')}`)
+      if (mapped < 0) throw new UserError(`class "${dataset.classes[label]}" (in ${sample.path}) is unknown to the model; its classes are ${classes.join(', ')}${orElse(remedy)}`)
       return mapped
     })
     const truth: GroundTruth = { ...sample.truth, labels }
@@ -115,6 +118,18 @@ export function mapClasses(dataset: Dataset, classes: readonly string[]): Datase
   })
   const present = [...new Set(target.filter((i) => i >= 0))].sort((a, b) => a - b)
   return { ...dataset, classes, present, samples }
+}
+
+/** Names of classes that stand in the way of mapClasses: those of objects that `classes` lack; all, where `classes` have none of the data set's. */
+export function foreignClasses(dataset: Dataset, classes: readonly string[]): string[] {
+  const lacking = dataset.classes.filter((name) => counterpart(name, classes) < 0)
+  if (lacking.length === dataset.classes.length) return lacking
+  const used = new Set(dataset.samples.flatMap(({ truth }) => Array.from(truth.labels, (label) => dataset.classes[label])))
+  return lacking.filter((name) => used.has(name))
+}
+
+function orElse(remedy: string | undefined): string {
+  return remedy === undefined ? '' : `; ${remedy}`
 }
 
 /** Index of the class that `name` means, -1 where there is none; the very name goes before other spellings. */

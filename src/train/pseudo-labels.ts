@@ -15,8 +15,7 @@ export async function labelByDetector(detector: Detector, source: ImageSource, t
   if (samples.every((s) => s.truth.labels.length === 0)) {
     throw new UserError(`the detector finds nothing scored ${threshold} or higher in the ${samples.length} images of split "${source.dataset.split}", so they cannot be labelled by it; lower the threshold, or give images of what it detects`)
   }
-  const { readImage } = source
-  return { ...source, readImage, dataset: { ...source.dataset, classes: detector.card.classes, samples, skipped } }
+  return { ...source, dataset: { ...source.dataset, classes: detector.card.classes, present: undefined, samples, skipped } }
 }
 
 function truthOf({ boxes, scores, labels }: Detections, threshold: number): GroundTruth {

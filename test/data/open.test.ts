@@ -1,6 +1,6 @@
 /** @file Recognising folders, and mapping a data set's classes to a model's. */
 import { describe, expect, it } from 'vitest'
-import { listSplits, mapClasses, openDataset } from '../../src/data/open.ts'
+import { foreignClasses, listSplits, mapClasses, openDataset } from '../../src/data/open.ts'
 import type { Dataset } from '../../src/detection/annotation.ts'
 import { memoryStore } from '../../src/storage/memory.ts'
 import { UserError } from '../../src/tensor/error.ts'
@@ -19,6 +19,7 @@ describe('openDataset', () => {
   it('reads plain images only where labels are not needed', async () => {
     const store = memoryStore({ 'd/readme.txt': 'x', 'd/b.jpg': 'x', 'd/pictures/a.PNG': 'x', 'd/pictures/broken.png': '' })
     await expect(openDataset(store, 'd')).rejects.toThrow(/^d: holds images, but no labels that are known; looked/)
+    await expect(openDataset(store, 'd', { remedy: 'ask someone' })).rejects.toThrow(/^d: holds images, .*; ask someone$/)
     const imageSize = async (bytes: Uint8Array) => {
       if (bytes.length === 0) throw new UserError('is no readable image')
       return { width: 5, height: 4 }
@@ -27,7 +28,7 @@ describe('openDataset', () => {
     expect({ format, split, classes }).toEqual({ format: 'images', split: 'all', classes: [] })
     expect(samples.map((s) => [s.id, s.path, s.width, s.height, s.truth.labels.length])).toEqual([['b', 'd/b.jpg', 5, 4, 0], ['pictures/a', 'd/pictures/a.PNG', 5, 4, 0]])
     expect(skipped).toEqual([{ path: 'd/pictures/broken.png', reason: 'd/pictures/broken.png: is no readable image' }])
-    expect(await listSplits(store, 'd', true)).toEqual([])
+    expect(await listSplits(store, 'd', { unlabelled: true })).toEqual([])
   })
 
   it('does not choose between two data sets', async () => {
@@ -72,5 +73,19 @@ describe('mapClasses', () => {
 
   it('names a class the model lacks', () => {
     expect(() => mapClasses(dataset, ['ant', 'bee'])).toThrow('class "cow" (in a.jpg) is unknown to the model; its classes are ant, bee')
+    expect(() => mapClasses(dataset, ['ant', 'bee'], 'ask someone')).toThrow('its classes are ant, bee; ask someone')
+  })
+})
+
+describe('foreignClasses', () => {
+  const truth = { boxes: new Float32Array(8), labels: Int32Array.of(0, 2), crowd: new Uint8Array(2), difficult: new Uint8Array(2), areas: new Float32Array(2) }
+  const dataset: Dataset = { format: 'voc', split: 'val', classes: ['ant', 'bee', 'cow'], problems: [], skipped: [], samples: [{ id: 'a', path: 'a.jpg', width: 9, height: 9, truth }] }
+
+  it('names classes of objects that the model lacks; all where it knows none, objects or not', () => {
+    expect(foreignClasses(dataset, ['cow', 'ant'])).toEqual([])
+    expect(foreignClasses(dataset, ['Ant '])).toEqual(['cow'])
+    expect(foreignClasses(dataset, ['dog'])).toEqual(['ant', 'bee', 'cow'])
+    expect(foreignClasses({ ...dataset, samples: [] }, ['dog'])).toEqual(['ant', 'bee', 'cow'])
+    expect(foreignClasses({ ...dataset, samples: [] }, ['bee'])).toEqual([])
   })
 })

@@ -50,6 +50,12 @@ describe('labelByDetector', () => {
     expect(batches).toBe(2)
   })
 
+  it('counts in the detector\'s classes, whatever those of the images were', async () => {
+    const foreign: typeof images = { ...images, dataset: { ...images.dataset, classes: ['zebra'], present: [0] } }
+    const { dataset } = await labelByDetector(detector, foreign, 0, options)
+    expect({ classes: dataset.classes, present: dataset.present }).toEqual({ classes: detector.card.classes, present: undefined })
+  })
+
   it('refuses images in which it finds nothing', async () => {
     await expect(labelByDetector(detector, images, 1, options)).rejects.toThrow(/finds nothing scored 1 or higher in the 6 images of split "val"/)
   })

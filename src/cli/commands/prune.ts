@@ -20,19 +20,21 @@ import type { Context } from '../context.ts'
 import { choice, flag, type OptionsOf, text } from '../fields.ts'
 import { allSkipped, costTable, skippedJson, tellSkipped } from '../measures.ts'
 import { fileIdentity, openDetector, openModel } from '../open-model.ts'
-import { dataFields, openData, openTrainingData, skippedOf, splitField } from '../open-source.ts'
+import { dataFields, openData, skippedOf, splitField } from '../open-source.ts'
 import { budgetFields, budgetOf, finetuneFields, finetuneOf, lcpFields, lcpOf } from '../prune-options.ts'
 import { costOf, planReport, planText, widthsOf } from '../plan-report.ts'
 import { runPruning } from '../prune-run.ts'
+import { moreImagesField, openPruneImages } from '../prune-sources.ts'
 import { pruneUnmeasured } from '../prune-unmeasured.ts'
 import { both, openRunFolder, versionsOf } from '../run-folder.ts'
 import { sessionOptions } from '../session.ts'
-import { assertTrainableWith, recalibrateOf, teacherFields, teacherOf } from '../teacher-options.ts'
+import { assertTrainableWith, labelThresholdOf, recalibrateOf, teacherFields, teacherOf } from '../teacher-options.ts'
 import { augmentField, augmentOf, outFields } from '../training-options.ts'
 
 const fields = {
   ...dataFields,
-  data: text('DIR', dataFields.data.about),
+  data: text('DIR', `${dataFields.data.about}; with --labels teacher, images alone will do`),
+  ...moreImagesField,
   ...outFields,
   ...splitField,
   ...detectorFields,
@@ -55,6 +57,7 @@ export default defineCommand({
     'prune runs/base/model.onnx --data data/bccd --method lcp --remove-params 0.7 --out runs/lcp',
     'prune runs/base/model.onnx --data data/bccd --method l1 --remove-macs 0.5 --finetune-epochs 8 --out runs/l1',
     'prune runs/base/model.onnx --data data/bccd --remove-params 0.7 --dry-run --out runs/plan',
+    'prune faces.onnx --data photos --labels teacher --method l1 --remove-macs 0.3 --out runs/faces',
     'prune any.onnx --method l1 --remove-macs 0.3 --out runs/unmeasured',
     'prune runs/base/model.onnx --plan runs/lcp/plan.json --out runs/replayed',
   ],
@@ -86,10 +89,10 @@ async function chooseAndPrune(path: string, options: Options & { readonly data: 
   const groups = chooseGroups(detector, budget.groups)
   solveBudget({ model: detector.model, groups, round, removeParams, removeMacs })
   if (criterion.needs === 'gradients') stageEndsOf(detector, lcp, groups, path)
-  const data = await openData(options, context, run.log)
-  const sources = await openTrainingData(data, { ...options, classes: detector.card.classes }, context)
-  const images = sources.train.dataset.samples.length
-  if (tunes && images < finetune.batch) throw new UserError(`split "${sources.train.dataset.split}" has ${images} images, less than a batch of ${finetune.batch} of the training after the cut; choose a smaller --finetune-batch`)
+  const images = await openPruneImages({ detector, options, threshold: labelThresholdOf(options, detector.card), readsLabels: teacher === undefined, context, log: run.log })
+  const { train, test } = images.sources
+  const count = train.dataset.samples.length
+  if (tunes && count < finetune.batch) throw new UserError(`split "${train.dataset.split}" has ${count} images, less than a batch of ${finetune.batch} of the training after the cut; choose a smaller --finetune-batch`)
   const pruning: PruneOptions = {
     runtime: nodeRuntime,
     session: sessionOptions(options, path),
@@ -104,10 +107,11 @@ async function chooseAndPrune(path: string, options: Options & { readonly data: 
     listener: both(context.listener, run.listener),
   }
   const identity = await fileIdentity(path)
-  const origin = { model: path, method: options.method, arch: detector.card.architecture, data: options.data, split: sources.test.dataset.split, seed: options.seed, options, versions: versionsOf(nodeRuntime) }
+  const origin = { model: path, method: options.method, arch: detector.card.architecture, data: options.data, split: test.dataset.split, seed: options.seed, options, versions: versionsOf(nodeRuntime) }
   await run.during(async () => {
+    const start = performance.now()
+    const sources = await images.label({ train: criterion.needs === 'gradients' || !options.dryRun, measured: !options.dryRun }, pruning)
     if (options.dryRun) {
-      const start = performance.now()
       const selected = await select(detector, sources.train, pruning)
       const plan: PrunePlan = { ...selected.plan, model: identity }
       const skipped = allSkipped(...skippedOf(sources), selected.skipped)
@@ -117,10 +121,11 @@ async function chooseAndPrune(path: string, options: Options & { readonly data: 
       await run.finish({ 'plan.json': planText(plan) }, { ...json, stages: selected.stages, ...origin })
       return context.result(json, `${planReport(json.widths, before, after)}\n\nplan written to ${json.plan}`)
     }
-    const { result, plan, json, details } = await runPruning({ detector, unfolded, file: path, identity, sources, pruning, context, log: run.log })
+    const { result, plan, json: measured, details } = await runPruning({ detector, unfolded, file: path, identity, sources, pruning, context, log: run.log })
+    const json = { ...measured, labels: images.labels, seconds: (performance.now() - start) / 1000 }
     await run.finish({ 'pruned.onnx': (target) => saveModel(nodeStore(), target, result.detector.model), 'plan.json': planText(plan) }, { ...json, ...details, ...origin })
     const { cut, after } = result
-    context.result(json, `${costTable({ before: result.before, cut, after })}\n\n${options.method}, ${result.passes.total} passes over images, measured on split "${origin.split}"; written to ${run.path}`)
+    context.result(json, `${costTable({ before: result.before, cut, after })}\n\n${options.method}, ${result.passes.total} passes over images, measured on split "${origin.split}"${images.labels === 'teacher' ? ' against the unpruned detector\'s own detections' : ''}; written to ${run.path}`)
   })
 }
 
@@ -134,7 +139,7 @@ async function replay(path: string, planFile: string, options: Options, context:
   const identity = await fileIdentity(path)
   if (plan.model?.sha256 !== undefined && plan.model.sha256 !== identity.sha256) context.note(`${planFile}: was made for another file (${plan.model.file}); it is applied since its names and shapes fit`)
   const pruned = applyPlan(model, plan, planFile)
-  const images = options.data === undefined ? undefined : { card: readCard(model.metadata, path), source: await (await openData({ ...options, data: options.data }, context, run.log)).open(options.split) }
+  const images = options.data === undefined ? undefined : { card: readCard(model.metadata, path), source: await (await openData({ ...options, data: options.data }, context, run.log, true)).open(options.split) }
   const certificate = await certificateOf({ unfolded, original: model, file: path, pruned, plan, seed: options.seed, session: sessionOptions(options, path), images })
   const [before, after] = [costOf(model, path), costOf(pruned, path)]
   const json = { measured: false, before, after, widths: widthsOf(model, plan), certificate, seconds: (performance.now() - start) / 1000 }

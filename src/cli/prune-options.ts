@@ -1,9 +1,11 @@
 /** @file Options of pruning, and what they become. */
 import { type LcpOptions, lcpDefaults, sweepOf } from '../pruning/lcp/options.ts'
 import type { BudgetRequest, FinetuneOptions } from '../pruning/prune.ts'
+import { widthRules } from '../pruning/widths.ts'
 import { UserError } from '../tensor/error.ts'
 import { choice, flag, number, optionalChoice, type OptionsOf, optionalNumber, text } from './fields.ts'
 
+const defaultWidthImages = 32
 const share = { above: 0, below: 1 } as const
 const count = { whole: true, min: 1 } as const
 const countOrNone = { whole: true, min: 0 } as const
@@ -13,6 +15,8 @@ export const budgetFields = {
   removeParams: optionalNumber('SHARE', 'share of the parameters to remove, between 0 and 1', share),
   removeMacs: optionalNumber('SHARE', 'share of the multiply-accumulates to remove, between 0 and 1', share),
   round: number('N', 'widths are multiples of this', 8, count),
+  widths: choice(widthRules, 'uniform: one ratio for all channel groups; sensitive: groups that the outputs can spare lose more, as measured on images of --data', 'uniform'),
+  widthImages: optionalNumber('N', `images that sensitive widths are measured on (default: ${defaultWidthImages})`, count),
   groups: choice(['inner', 'all'], 'inner: channels that one layer makes, as in the paper; all: residual streams too', 'inner'),
 }
 
@@ -49,11 +53,12 @@ export const lcpFields = {
 }
 
 export function budgetOf(options: OptionsOf<typeof budgetFields>): BudgetRequest {
-  const { removeParams, removeMacs, round, groups } = options
+  const { removeParams, removeMacs, round, groups, widths, widthImages } = options
+  if (widthImages !== undefined && widths === 'uniform') throw new UserError('--width-images has no meaning with --widths uniform; give --widths sensitive too, or leave it out')
   if ((removeParams === undefined) === (removeMacs === undefined)) {
     throw new UserError(removeParams === undefined ? 'no budget: give --remove-params or --remove-macs, for instance --remove-params 0.7' : '--remove-params and --remove-macs are both given; give one of them')
   }
-  return { removeParams, removeMacs, round, groups }
+  return { removeParams, removeMacs, round, groups, widths: { rule: widths, images: widthImages ?? defaultWidthImages } }
 }
 
 /** Throws UserError where parts of the method would have nothing to work with. */

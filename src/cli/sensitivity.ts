@@ -6,12 +6,11 @@ import { findGroups, wholeReason } from '../pruning/groups.ts'
 import { type CutHarm, measureSensitivity, type Sensitivity, sensitivityShares } from '../pruning/sensitivity.ts'
 import { widthCost } from '../pruning/width-cost.ts'
 import { nodeRuntime } from '../runtime/node.ts'
-import type { Tensors } from '../runtime/session.ts'
 import { UserError } from '../tensor/error.ts'
 import { createRng, shuffled } from '../tensor/rng.ts'
 import type { Detector } from '../train/detector.ts'
 import { evaluate } from '../train/evaluate.ts'
-import { type ImageSource, loaderFor } from '../train/source.ts'
+import { imageRuns, type ImageSource } from '../train/source.ts'
 import type { CommonOptions } from './command.ts'
 import type { Context } from './context.ts'
 import { detectorFields } from './detector-options.ts'
@@ -37,9 +36,6 @@ export const sensitivityFields = {
 type Options = OptionsOf<typeof sensitivityFields> & CommonOptions
 
 const files = ['sensitivity.json', 'sensitivity.svg']
-/** Images a run where the model leaves its batch free. */
-const freeBatch = 4
-
 export interface SensitivityRequest {
   readonly detector: Detector
   readonly path: string
@@ -53,10 +49,10 @@ export interface SensitivityRequest {
 export async function runSensitivity({ detector, path, options, context, countMacs }: SensitivityRequest) {
   const run = options.out === undefined ? undefined : await openRunFolder(options.out, { force: options.force, files, command: `inspect ${path} ${JSON.stringify(options)}` })
   const { model, card } = detector
-  const batch = batchOf(detector, path)
+  assertTakesImages(detector, path)
   const groups = findGroups(model).filter((g) => wholeReason(g) === undefined)
   const source = await openImages(options, options.ap ? card.classes : undefined, context, run?.log)
-  const loader = loaderFor(source, card, { batch: batch.size, dropLast: batch.fixed && batch.size > 1, cacheBytes: 0 })
+  const { loader, batch, runs, inputs } = imageRuns(detector, source)
   const session = sessionOptions(options, path)
   const work = async () => {
     const start = performance.now()
@@ -67,9 +63,9 @@ export async function runSensitivity({ detector, path, options, context, countMa
       criterion: l1,
       shares: sensitivityShares,
       seed: options.seed,
-      inputs: imagesOf(loader.epoch(0), batch.input, detector),
-      runs: loader.batches,
-      ...(options.ap && { score: async (runtime) => (await evaluate(detector, source, { runtime, session, batch: batch.size })).AP }),
+      inputs: inputs(),
+      runs,
+      ...(options.ap && { score: async (runtime) => (await evaluate(detector, source, { runtime, session, batch: batch })).AP }),
       listener: run ? both(context.listener, run.listener) : context.listener,
     })
     const skipped = allSkipped(source.dataset.skipped, loader.skipped)
@@ -97,16 +93,15 @@ export async function runSensitivity({ detector, path, options, context, countMa
 }
 
 /** Throws UserError unless the model takes images and nothing else. */
-function batchOf({ model, card }: Detector, path: string): { readonly input: string; readonly size: number; readonly fixed: boolean } {
+function assertTakesImages({ model, card }: Detector, path: string): void {
   const inputs = model.graph.inputs.filter((v) => !v.initializer)
   const [image, ...others] = inputs
   if (!image || others.length > 0) throw new UserError(`${path}: has the inputs ${inputs.map((v) => `"${v.name}"`).join(', ')}; sensitivity can only feed a model that takes images alone`)
-  const [rows, ...rest] = image.shape ?? []
+  const [, ...rest] = image.shape ?? []
   const wanted = [3, card.input.height, card.input.width]
   if (image.dtype !== 'float32' || rest.some((d, i) => typeof d === 'number' && d !== wanted[i])) {
     throw new UserError(`${path}: its input "${image.name}" is ${image.dtype ?? 'of unknown type'} [${image.shape?.map((d) => d ?? '?').join(', ') ?? '?'}], its detector card says float32 [N, ${wanted.join(', ')}]`)
   }
-  return { input: image.name, size: typeof rows === 'number' ? rows : freeBatch, fixed: typeof rows === 'number' }
 }
 
 /** A fixed set of images, drawn by seed; never the test split unless it is asked for, since widths may be chosen by what is found. */
@@ -120,10 +115,6 @@ async function openImages(options: SensitivityRequest['options'], classes: reado
   const read = new Map<string, ReturnType<ImageSource['readImage']>>()
   const readImage: ImageSource['readImage'] = (sample) => read.get(sample.id) ?? read.set(sample.id, source.readImage(sample)).get(sample.id)!
   return { ...source, dataset, ...(classes && { readImage }) }
-}
-
-async function* imagesOf(batches: AsyncIterable<{ readonly images: Float32Array; readonly samples: readonly unknown[] }>, input: string, { card }: Detector): AsyncGenerator<Tensors> {
-  for await (const { images, samples } of batches) yield { [input]: { dtype: 'float32', dims: [samples.length, 3, card.input.height, card.input.width], data: images } }
 }
 
 type CutJson = Omit<CutHarm, 'score'> & { readonly params?: number; readonly macs?: number; readonly AP?: number }

@@ -91,6 +91,18 @@ function feedsGroups(group: ChannelGroup): boolean {
   return group.consumers.some(({ member }) => member.perUnit < perUnit(group))
 }
 
+/** The least that a group may keep. */
+export function minimumWidth(group: ChannelGroup, options: WidthOptions): number {
+  return widthAt(group, 0, options)
+}
+
+/** The next smaller width that rounding allows; undefined at the least. */
+export function narrowerWidth(group: ChannelGroup, width: number, options: WidthOptions): number | undefined {
+  const step = unitStep(group, options)
+  const next = (Math.ceil(width / step) - 1) * step
+  return next >= minimumWidth(group, options) ? next : undefined
+}
+
 function nextWidth(group: ChannelGroup, width: number, options: WidthOptions): number {
   const step = unitStep(group, options)
   return Math.min(group.channels, (Math.floor(width / step) + 1) * step)
@@ -127,6 +139,15 @@ function giveBack(groups: readonly ChannelGroup[], narrow: readonly number[], wi
     if (!met(cost(widths), goals)) widths[i] = narrow[i]!
   }
   return widths
+}
+
+/** The asked fractions as a test, and as one number to bring down: the cost over its limit, added up over what was asked for. Throws UserError where `least`, the smallest model, does not meet them. */
+export function budgetGoals(options: BudgetOptions, least: Cost, whole: Cost): { met(cost: Cost): boolean; size(cost: Cost): number } {
+  const reference = options.reference ?? whole
+  const goals = goalsOf(options, reference)
+  if (!met(least, goals)) throw impossible(goals, least, reference, options.groups.length)
+  // What is met already needs no more.
+  return { met: (cost) => met(cost, goals), size: (cost) => goals.reduce((sum, g) => sum + Math.max(1, cost[g.key] / g.limit), 0) }
 }
 
 function met(cost: Cost, goals: readonly Goal[]): boolean {

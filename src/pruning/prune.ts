@@ -26,6 +26,7 @@ import { type Fit, recalibrate } from './recalibrate.ts'
 import { resolvePlan } from './resolve-plan.ts'
 import { chosenStageEnds } from './stages.ts'
 import { applyPlan } from './surgery.ts'
+import { solveWidths, type WidthRule } from './widths.ts'
 
 /** "inner": channels that one layer produces, as the paper prunes; "all": residual streams too. */
 export type GroupChoice = 'inner' | 'all'
@@ -36,6 +37,8 @@ export interface BudgetRequest {
   /** Widths are multiples of this. */
   readonly round: number
   readonly groups: GroupChoice
+  /** Default: uniform. */
+  readonly widths?: { readonly rule: WidthRule; readonly images: number }
 }
 
 export interface FinetuneOptions {
@@ -123,11 +126,11 @@ export function chooseGroups(detector: Pick<Detector, 'model'>, choice: GroupCho
   return chosen
 }
 
-/** Chooses by a criterion that needs the weights alone, and cuts: any model, no images. */
-export function selectByWeights(model: Model, { criterion, budget: request, seed }: Pick<PruneOptions, 'criterion' | 'budget' | 'seed'>): Pick<Selected, 'plan' | 'budget'> & { readonly model: Model } {
+/** Chooses by a criterion that needs the weights alone, and cuts: any model, no images. `budget`: the widths, where they are known; default: one ratio for all groups. */
+export function selectByWeights(model: Model, { criterion, budget: request, seed }: Pick<PruneOptions, 'criterion' | 'budget' | 'seed'>, given?: Budget): Pick<Selected, 'plan' | 'budget'> & { readonly model: Model } {
   const groups = chooseGroups({ model }, request.groups)
   const { removeParams, removeMacs, round } = request
-  const budget = solveBudget({ model, groups, removeParams, removeMacs, round })
+  const budget = given ?? solveBudget({ model, groups, removeParams, removeMacs, round })
   const kept = new Map(groups.map((g) => [g.id, bestUnits(criterion.score(g, { rng: createRng(`${seed}/${criterion.name}`) }), budget.widths.get(g.id)!)]))
   const plan = makePlan(groups, kept, { method: criterion.name, seed })
   return { plan, model: applyPlan(model, plan), budget }
@@ -136,13 +139,13 @@ export function selectByWeights(model: Model, { criterion, budget: request, seed
 /** Chooses the channels to keep and cuts; criteria with gradients train along the way. */
 export async function select(detector: Detector, train: ImageSource, options: PruneOptions): Promise<Selected> {
   const { criterion, seed } = options
-  if (criterion.needs === 'weights') {
-    const { plan, model, budget } = selectByWeights(detector.model, options)
-    return { plan, detector: { ...detector, model }, budget, stages: [], passes: { selection: 0, stage: 0, update: 0 }, skipped: [] }
-  }
   const groups = chooseGroups(detector, options.budget.groups)
-  const { removeParams, removeMacs, round } = options.budget
-  const budget = solveBudget({ model: detector.model, groups, removeParams, removeMacs, round })
+  const { removeParams, removeMacs, round, widths = { rule: 'uniform', images: 0 } } = options.budget
+  const { budget, skipped } = await solveWidths(detector, train, { model: detector.model, groups, removeParams, removeMacs, round }, { ...options, ...widths })
+  if (criterion.needs === 'weights') {
+    const { plan, model } = selectByWeights(detector.model, options, budget)
+    return { plan, detector: { ...detector, model }, budget, stages: [], passes: { selection: 0, stage: 0, update: 0 }, skipped }
+  }
   const origin = { method: criterion.name, seed }
   const passes = { selection: 0, stage: 0, update: 0 }
   const task = taskOf(detector, options, options.lcp.batch)
@@ -160,7 +163,7 @@ export async function select(detector: Detector, train: ImageSource, options: Pr
     ...createLoaders(detector, train, options.lcp, options.augment, seed),
     passes,
   }
-  const unreadable = (): Evaluation['skipped'] => distinctImages([...train.dataset.skipped, ...workspace.selection.skipped, ...workspace.training.skipped])
+  const unreadable = (): Evaluation['skipped'] => distinctImages([...train.dataset.skipped, ...skipped, ...workspace.selection.skipped, ...workspace.training.skipped])
   const outcome = await runLcp(workspace, criterion, groups, budget.widths).finally(() => task.release())
   return { plan: makePlan(groups, outcome.kept, origin), detector: outcome.detector, budget, stages: outcome.stages, passes, skipped: unreadable() }
 }

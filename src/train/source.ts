@@ -2,12 +2,29 @@
 import { createLoader, type Loader, type LoaderOptions } from '../data/loader.ts'
 import { type DetectorCard } from '../detection/card.ts'
 import { preprocessOf } from '../detection/preprocess.ts'
+import type { Tensors } from '../runtime/session.ts'
+import type { Detector } from './detector.ts'
 
 export type ImageSource = Pick<LoaderOptions, 'dataset' | 'readImage' | 'cropResize'>
 
 /** Batches of `source` as the detector wants them. */
 export function loaderFor(source: ImageSource, card: DetectorCard, options: Omit<LoaderOptions, keyof ImageSource | 'preprocess'>): Loader {
   return createLoader({ ...source, preprocess: preprocessOf(card), ...options })
+}
+
+/** Images a run where the model leaves its batch free. */
+const freeBatch = 4
+
+/** Inputs of the detector's model, whose one input takes images: a set for each batch of the source's first images, as they are; `runs` of them. */
+export function imageRuns({ model, card }: Pick<Detector, 'model' | 'card'>, source: ImageSource): { readonly loader: Loader; readonly batch: number; readonly runs: number; inputs(): AsyncGenerator<Tensors> } {
+  const image = model.graph.inputs.find((v) => !v.initializer)!
+  const fixed = image.shape?.[0]
+  const batch = typeof fixed === 'number' ? fixed : freeBatch
+  const loader = loaderFor(source, card, { batch, dropLast: typeof fixed === 'number' && fixed > 1, cacheBytes: 0 })
+  async function* inputs(): AsyncGenerator<Tensors> {
+    for await (const { images, samples } of loader.epoch(0)) yield { [image.name]: { dtype: 'float32', dims: [samples.length, 3, card.input.height, card.input.width], data: images } }
+  }
+  return { loader, batch, runs: loader.batches, inputs }
 }
 
 /** The images of several sources, whose labels count in the same classes, as one; the first gives the split its name. */

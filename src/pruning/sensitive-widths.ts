@@ -1,0 +1,70 @@
+/** @file Widths by sensitivity: where the outputs suffer least a multiply-accumulate (or parameter) saved, channels go first. */
+import { type Budget, type BudgetOptions, budgetGoals, minimumWidth, narrowerWidth } from './budget.ts'
+import type { GroupSensitivity } from './sensitivity.ts'
+import { widthCost } from './width-cost.ts'
+
+/** Shares of a group's channels at which harm is measured. The first cuts tell most: few groups lose more than half. */
+export const widthShares = [0.125, 0.25, 0.5, 0.75] as const
+
+/** Stands for no saving at all, so that prices stay numbers. */
+const nothing = 1e-12
+
+/** Squared harm of a group without any channels, at least: outputs wrong by twice their size. */
+const worst = 4
+
+export interface SensitiveOptions extends BudgetOptions {
+  /** Measured on `groups`, by ranks that favour no criterion; groups that are not there keep their width. */
+  readonly sensitivity: readonly GroupSensitivity[]
+}
+
+/**
+ * Widths that remove at least the asked fractions with a small sum of squared harms: harms of single cuts, relative errors of the outputs, add up
+ * in squares where they are independent. Step by step, the group whose harm grows least for what it saves gives one rounding step; a group's growth
+ * is looked at over every number of steps, so that a plateau behind a first hard step is seen. Throws UserError where the budget cannot be met.
+ */
+export function sensitiveWidths(options: SensitiveOptions): Budget {
+  const { model, groups } = options
+  const cost = widthCost(model, groups)
+  const full = groups.map((g) => g.channels)
+  const before = cost(full)
+  const harms = new Map(options.sensitivity.map(({ group, cuts }) => [group.id, curveOf(cuts)]))
+  const least = groups.map((g) => (harms.has(g.id) ? minimumWidth(g, options) : g.channels))
+  const goals = budgetGoals(options, cost(least), before)
+  const widths = [...full]
+  while (!goals.met(cost(widths))) {
+    const now = goals.size(cost(widths))
+    let best: { index: number; width: number; price: number } | undefined
+    groups.forEach((group, index) => {
+      const from = widths[index]!
+      const next = narrowerWidth(group, from, options)
+      if (next === undefined || from <= least[index]!) return
+      const harm = harms.get(group.id)!
+      // Costs are linear in one width as long as the others stay.
+      const saved = Math.max((now - goals.size(cost(widths.map((w, i) => (i === index ? next : w))))) / (from - next), nothing)
+      const harmAt = (width: number): number => harm(1 - width / group.channels)
+      for (let width: number | undefined = next; width !== undefined && width >= least[index]!; width = narrowerWidth(group, width, options)) {
+        const price = (harmAt(width) - harmAt(from)) / (saved * (from - width))
+        if (best === undefined || price < best.price) best = { index, width: next, price }
+      }
+    })
+    if (!best) throw new Error('the budget was said to be within reach')
+    widths[best.index] = best.width
+  }
+  const after = cost(widths)
+  return { widths: new Map(groups.map((g, i) => [g.id, widths[i]!])), ratio: widths.reduce((a, w) => a + w, 0) / full.reduce((a, w) => a + w, 0), before, after }
+}
+
+/** Squared harm by the share that is cut: through the measured points, which never fall. */
+function curveOf(cuts: GroupSensitivity['cuts']): (share: number) => number {
+  const points: { share: number; harm: number }[] = [{ share: 0, harm: 0 }]
+  for (const { share, harm } of cuts) {
+    // Outputs that are not finite are as bad as can be.
+    points.push({ share, harm: Math.max(points.at(-1)!.harm, Number.isFinite(harm) ? harm ** 2 : worst) })
+  }
+  points.push({ share: 1, harm: Math.max(2 * points.at(-1)!.harm, worst) })
+  return (share) => {
+    const at = Math.max(1, points.findIndex((p) => p.share >= share))
+    const [low, high] = [points[at - 1]!, points[at]!]
+    return low.harm + ((high.harm - low.harm) * (share - low.share)) / (high.share - low.share)
+  }
+}

@@ -93,10 +93,12 @@ export interface TrainingDataOptions {
   readonly classes?: readonly string[] | 'own'
   /** Images to train on beside the data's. */
   readonly more?: readonly ImageSource[]
+  /** Which epoch will be kept; default: the best on "val". */
+  readonly keep?: 'best' | 'last'
 }
 
 /** The three roles of splits: to train on, to choose the epoch by, to measure with. Says so where one split has two roles. */
-export async function openTrainingData(data: Data, { split, batch, classes, more = [] }: TrainingDataOptions, context: Context): Promise<TrainingData> {
+export async function openTrainingData(data: Data, { split, batch, classes, more = [], keep = 'best' }: TrainingDataOptions, context: Context): Promise<TrainingData> {
   const hasTrain = data.splits.includes('train')
   const named = classes === 'own' ? undefined : classes
   const own = await data.open(hasTrain ? 'train' : everything, named)
@@ -109,7 +111,7 @@ export async function openTrainingData(data: Data, { split, batch, classes, more
   if (!hasTrain) context.note(`the data has no split "train": all ${own.dataset.samples.length} images are trained on`)
   if (test.dataset.split === train.dataset.split) context.note(`measured on split "${test.dataset.split}", which is also trained on: the numbers say nothing of new images`)
   else if (hasTrain && test.dataset.split === everything) context.note('measured on all images, those that are trained on among them: the numbers say little of new images')
-  else if (test.dataset.split === val?.dataset.split) context.note('measured on split "val", by which the best epoch is chosen too')
+  else if (keep === 'best' && test.dataset.split === val?.dataset.split) context.note('measured on split "val", by which the best epoch is chosen too')
   for (const source of [own, ...more, val, test]) if (source) await assertReadable(source)
   return { train, val, test }
 }

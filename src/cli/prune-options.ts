@@ -1,4 +1,5 @@
 /** @file Options of pruning, and what they become. */
+import type { OptimizerOptions } from '../autodiff/optimizers.ts'
 import { type LcpOptions, lcpDefaults, sweepOf } from '../pruning/lcp/options.ts'
 import type { BudgetRequest, FinetuneOptions } from '../pruning/prune.ts'
 import { widthRules } from '../pruning/widths.ts'
@@ -6,6 +7,7 @@ import { UserError } from '../tensor/error.ts'
 import { choice, flag, number, optionalChoice, type OptionsOf, optionalNumber, text } from './fields.ts'
 
 const defaultWidthImages = 32
+const defaultRates = { sgd: 0.02, adam: 0.0003 } as const
 const share = { above: 0, below: 1 } as const
 const count = { whole: true, min: 1 } as const
 const countOrNone = { whole: true, min: 0 } as const
@@ -22,7 +24,9 @@ export const budgetFields = {
 
 export const finetuneFields = {
   finetuneEpochs: number('N', 'epochs of training after the cut', 8, countOrNone),
-  finetuneLr: number('RATE', 'its peak learning rate', 0.02, { above: 0 }),
+  finetuneOptimizer: optionalChoice(['sgd', 'adam'], 'its optimizer, sgd with momentum 0.9 and weight decay 5e-4, or adam (default: sgd where training follows the labels, else adam)'),
+  finetuneLr: optionalNumber('RATE', `its peak learning rate (default: ${defaultRates.sgd} for sgd, ${defaultRates.adam} for adam)`, { above: 0 }),
+  finetuneKeep: choice(['best', 'last'], 'the epoch whose weights are kept: best on split "val", or last, for which val is not looked at', 'best'),
   finetuneBatch: optionalNumber('N', 'its images a step (default: --batch)', count),
   finetuneWarmup: number('N', 'its steps of linear warm-up', 20, countOrNone),
   totalPasses: optionalNumber('N', 'forward-backward passes over images in all, those of pruning included; decides the epochs in place of --finetune-epochs', count),
@@ -96,6 +100,22 @@ function faultOf({ images, batch, reconstruction, alpha, gamma, select, start, s
   return undefined
 }
 
-export function finetuneOf(options: OptionsOf<typeof finetuneFields> & { readonly batch: number }): FinetuneOptions {
-  return { epochs: options.finetuneEpochs, batch: options.finetuneBatch ?? options.batch, rate: options.finetuneLr, warmup: options.finetuneWarmup, totalPasses: options.totalPasses }
+/** The optimizers of training after the cut. Small detectors without BatchNormalization hardly move by SGD. */
+export const finetuneOptimizers = {
+  sgd: { type: 'sgd', momentum: 0.9, weightDecay: 5e-4, clipNorm: 10 },
+  adam: { type: 'adam', clipNorm: 10 },
+} as const satisfies Record<string, OptimizerOptions>
+
+/** `follows`: whom training follows, which decides what was not asked for. */
+export function finetuneOf(options: OptionsOf<typeof finetuneFields> & { readonly batch: number }, follows: 'labels' | 'teacher'): FinetuneOptions {
+  const name = options.finetuneOptimizer ?? (follows === 'labels' ? 'sgd' : 'adam')
+  return {
+    epochs: options.finetuneEpochs,
+    batch: options.finetuneBatch ?? options.batch,
+    rate: options.finetuneLr ?? defaultRates[name],
+    warmup: options.finetuneWarmup,
+    optimizer: finetuneOptimizers[name],
+    keep: options.finetuneKeep,
+    totalPasses: options.totalPasses,
+  }
 }

@@ -10,7 +10,7 @@ import { labelByDetector } from '../train/pseudo-labels.ts'
 import type { ImageSource } from '../train/source.ts'
 import type { Context } from './context.ts'
 import { texts } from './fields.ts'
-import { type DataOptions, openData, openTrainingData, type TrainingData } from './open-source.ts'
+import { type DataOptions, openData, openTrainingData, type TrainingData, type TrainingDataOptions } from './open-source.ts'
 
 export const moreImagesField = {
   moreImages: texts('DIR', 'a further folder to train on: the split "train" of a labelled one, else all; or images alone, with --labels teacher or --follow teacher; may be given again'),
@@ -32,6 +32,8 @@ export interface PruneImagesRequest {
   readonly threshold: number | undefined
   /** Training reads the boxes: it follows the labels, not the teacher. */
   readonly readsLabels: boolean
+  /** Which epoch will be kept. */
+  readonly keep: TrainingDataOptions['keep']
   readonly context: Context
   readonly log: (text: string) => void
 }
@@ -50,7 +52,7 @@ export async function openPruneImages(request: PruneImagesRequest): Promise<Prun
   const data = await openData(options, context, log, byTeacher, remedy)
   const more: ImageSource[] = []
   for (const folder of options.moreImages ?? []) more.push(await openMore(folder, request, tell))
-  const sources = await openTrainingData(data, { ...options, classes: byTeacher ? 'own' : classes, more }, context)
+  const sources = await openTrainingData(data, { ...options, classes: byTeacher ? 'own' : classes, more, keep: request.keep }, context)
   tellShared(sources, more, tell)
   if (!byTeacher) return { sources, labels: 'data', label: async () => sources }
 

@@ -1,4 +1,5 @@
 /** @file The whole way of pruning: budget, selection, cut, fine-tuning, each step measured. */
+import type { OptimizerOptions } from '../autodiff/optimizers.ts'
 import type { AugmentOptions } from '../data/augment.ts'
 import type { Model } from '../ir/graph.ts'
 import { modelCost } from '../passes/cost.ts'
@@ -46,6 +47,9 @@ export interface FinetuneOptions {
   readonly batch: number
   readonly rate: number
   readonly warmup: number
+  readonly optimizer: OptimizerOptions
+  /** Which epoch's weights are kept: the best on the validation split, or the last, which then is not measured on. */
+  readonly keep: 'best' | 'last'
   /** Forward-backward passes over images in all, those of pruning included; fixes the number of epochs instead of `epochs`. */
   readonly totalPasses?: number
 }
@@ -196,7 +200,7 @@ async function recalibrated(detector: Detector, cut: Detector, plan: PrunePlan, 
   return recalibrate(detector, cut, plan, { runtime: options.runtime, session: options.session, batches, fit, listener: options.listener })
 }
 
-/** Measures, selects, cuts, measures, fine-tunes (best epoch by `val`), measures. */
+/** Measures, selects, cuts, measures, fine-tunes (best epoch by `val`, or the last), measures. */
 export async function prune(detector: Detector, sources: PruneSources, options: PruneOptions): Promise<PruneResult> {
   const measure = async (d: Detector): Promise<Measured> => {
     const { params, macs } = modelCost(d.model)
@@ -211,14 +215,14 @@ export async function prune(detector: Detector, sources: PruneSources, options: 
   const spent = selected.passes.selection + selected.passes.stage + selected.passes.update
   const epochs = finetuneEpochs(options.finetune, spent, images)
   const task = epochs === 0 ? undefined : taskOf(detector, options, options.finetune.batch, options.teacher ? hintsOf(detector, selected.plan, options) : [])
-  const tuned = task && await trainDetector(start, sources.train, sources.val, {
+  const tuned = task && await trainDetector(start, sources.train, options.finetune.keep === 'best' ? sources.val : undefined, {
     ...options,
     task,
     epochs,
     batch: options.finetune.batch,
     rate: options.finetune.rate,
     warmup: options.finetune.warmup,
-    optimizer: { type: 'sgd', momentum: 0.9, weightDecay: 5e-4, clipNorm: 10 },
+    optimizer: options.finetune.optimizer,
   }).finally(() => task.release())
   const result = tuned?.detector ?? start
   const finetune = tuned?.passes ?? 0

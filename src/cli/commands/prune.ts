@@ -77,19 +77,19 @@ async function chooseAndPrune(path: string, options: Options & { readonly data: 
   const budget = budgetOf(options)
   const criterion = criterionNamed(options.method)
   const lcp = criterion.needs === 'gradients' ? lcpOf(options) : lcpDefaults
-  const finetune = finetuneOf(options)
   const run = await openRunFolder(options.out, { force: options.force, files, command: `prune ${path} ${JSON.stringify(options)}` })
   const { detector, unfolded } = await openDetector(path, { request: await cardRequest(options), session: sessionOptions(options, path), note: context.note })
   // What cannot be done is told before anything takes time.
   const before = costOf(detector.model, path)
-  const tunes = !options.dryRun && (finetune.epochs > 0 || finetune.totalPasses !== undefined)
   const teacher = teacherOf(detector, options, path)
+  const finetune = finetuneOf(options, teacher ? 'teacher' : 'labels')
+  const tunes = !options.dryRun && (finetune.epochs > 0 || finetune.totalPasses !== undefined)
   if (criterion.needs === 'gradients' || tunes) assertTrainableWith(detector, teacher, criterion.needs === 'gradients' ? lcp.batch : finetune.batch)
   const { round, removeParams, removeMacs } = budget
   const groups = chooseGroups(detector, budget.groups)
   solveBudget({ model: detector.model, groups, round, removeParams, removeMacs })
   if (criterion.needs === 'gradients') stageEndsOf(detector, lcp, groups, path)
-  const images = await openPruneImages({ detector, options, threshold: labelThresholdOf(options, detector.card), readsLabels: teacher === undefined, context, log: run.log })
+  const images = await openPruneImages({ detector, options, threshold: labelThresholdOf(options, detector.card), readsLabels: teacher === undefined, keep: finetune.keep, context, log: run.log })
   const { train, test } = images.sources
   const count = train.dataset.samples.length
   if (tunes && count < finetune.batch) throw new UserError(`split "${train.dataset.split}" has ${count} images, less than a batch of ${finetune.batch} of the training after the cut; choose a smaller --finetune-batch`)

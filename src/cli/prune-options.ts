@@ -49,7 +49,8 @@ export const lcpFields = {
   start: choice(['trained', 'zero'], 'lcp: weights that one-shot scores start from', lcpDefaults.start),
   images: number('N', 'lcp: images that score the channels', lcpDefaults.images, count),
   stageEpochs: number('N', 'lcp: epochs of fine-tuning before a stage is pruned', lcpDefaults.stageEpochs, countOrNone),
-  stageLr: number('RATE', 'lcp: its learning rate', lcpDefaults.stageRate, { above: 0 }),
+  stageOptimizer: optionalChoice(['sgd', 'adam'], 'lcp: its optimizer (default: sgd where training follows the labels, else adam)'),
+  stageLr: optionalNumber('RATE', `lcp: its learning rate (default: ${lcpDefaults.stageRate} for sgd, ${defaultRates.adam} for adam)`, { above: 0 }),
   updateEpochs: number('N', 'lcp: epochs of updating the kept weights', lcpDefaults.updateEpochs, countOrNone),
   updateLr: number('RATE', 'lcp: its learning rate', lcpDefaults.updateRate, { above: 0 }),
   updateClip: number('NORM', 'lcp: gradients while pruning are clipped to this joint norm', lcpDefaults.updateClip, { above: 0 }),
@@ -65,15 +66,25 @@ export function budgetOf(options: OptionsOf<typeof budgetFields>): BudgetRequest
   return { removeParams, removeMacs, round, groups, widths: { rule: widths, images: widthImages ?? defaultWidthImages } }
 }
 
+/** Whom training follows: it decides what was not asked for. */
+export type Follows = 'labels' | 'teacher'
+
+/** Small detectors without BatchNormalization hardly move by SGD. */
+function optimizerFor(follows: Follows): 'sgd' | 'adam' {
+  return follows === 'labels' ? 'sgd' : 'adam'
+}
+
 /** Throws UserError where parts of the method would have nothing to work with. */
-export function lcpOf(options: OptionsOf<typeof lcpFields>): LcpOptions {
+export function lcpOf(options: OptionsOf<typeof lcpFields>, follows: Follows): LcpOptions {
   const { batch, alpha, beta, gamma, m, roi, boxes, select, selectBlock, epsilon, sweep, start, images, stageEpochs, updateEpochs, updateClip, reconstruction } = options
+  const stageOptimizer = options.stageOptimizer ?? optimizerFor(follows)
   const lcp: LcpOptions = {
     aux: { ...lcpDefaults.aux, m, roi, boxes },
     alpha, beta, gamma, select, epsilon, sweep, start, images, batch, stageEpochs, updateEpochs, updateClip, reconstruction,
     block: selectBlock,
     stageEnds: stagesFrom(options.stages),
-    stageRate: options.stageLr,
+    stageRate: options.stageLr ?? (stageOptimizer === 'sgd' ? lcpDefaults.stageRate : defaultRates.adam),
+    stageOptimizer,
     updateRate: options.updateLr,
   }
   sweepOf(lcp)
@@ -100,15 +111,14 @@ function faultOf({ images, batch, reconstruction, alpha, gamma, select, start, s
   return undefined
 }
 
-/** The optimizers of training after the cut. Small detectors without BatchNormalization hardly move by SGD. */
+/** The optimizers of training after the cut. */
 export const finetuneOptimizers = {
   sgd: { type: 'sgd', momentum: 0.9, weightDecay: 5e-4, clipNorm: 10 },
   adam: { type: 'adam', clipNorm: 10 },
 } as const satisfies Record<string, OptimizerOptions>
 
-/** `follows`: whom training follows, which decides what was not asked for. */
-export function finetuneOf(options: OptionsOf<typeof finetuneFields> & { readonly batch: number }, follows: 'labels' | 'teacher'): FinetuneOptions {
-  const name = options.finetuneOptimizer ?? (follows === 'labels' ? 'sgd' : 'adam')
+export function finetuneOf(options: OptionsOf<typeof finetuneFields> & { readonly batch: number }, follows: Follows): FinetuneOptions {
+  const name = options.finetuneOptimizer ?? optimizerFor(follows)
   return {
     epochs: options.finetuneEpochs,
     batch: options.finetuneBatch ?? options.batch,

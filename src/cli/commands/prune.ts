@@ -76,13 +76,14 @@ const files = ['pruned.onnx', 'pruned.onnx.data', 'plan.json']
 async function chooseAndPrune(path: string, options: Options & { readonly data: string }, context: Context): Promise<void> {
   const budget = budgetOf(options)
   const criterion = criterionNamed(options.method)
-  const lcp = criterion.needs === 'gradients' ? lcpOf(options) : lcpDefaults
   const run = await openRunFolder(options.out, { force: options.force, files, command: `prune ${path} ${JSON.stringify(options)}` })
   const { detector, unfolded } = await openDetector(path, { request: await cardRequest(options), session: sessionOptions(options, path), note: context.note })
   // What cannot be done is told before anything takes time.
   const before = costOf(detector.model, path)
   const teacher = teacherOf(detector, options, path)
-  const finetune = finetuneOf(options, teacher ? 'teacher' : 'labels')
+  const follows = teacher ? 'teacher' : 'labels'
+  const finetune = finetuneOf(options, follows)
+  const lcp = criterion.needs === 'gradients' ? lcpOf(options, follows) : lcpDefaults
   const tunes = !options.dryRun && (finetune.epochs > 0 || finetune.totalPasses !== undefined)
   if (criterion.needs === 'gradients' || tunes) assertTrainableWith(detector, teacher, criterion.needs === 'gradients' ? lcp.batch : finetune.batch)
   const { round, removeParams, removeMacs } = budget

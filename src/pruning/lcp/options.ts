@@ -32,6 +32,7 @@ export interface LcpOptions {
   /** Epochs of stage fine-tuning (L_f) before a stage is pruned, and their learning rate. */
   readonly stageEpochs: number
   readonly stageRate: number
+  readonly stageOptimizer: 'sgd' | 'adam'
   /** Epochs of updating the kept weights: over the training images (sweep by stage) or the selection images (sweep by layer). */
   readonly updateEpochs: number
   readonly updateRate: number
@@ -56,6 +57,7 @@ export const lcpDefaults: LcpOptions = {
   // Chosen on the validation split of BCCD (SSD300-ResNet18): 2 epochs at 0.005 against 1 at 0.002.
   stageEpochs: 2,
   stageRate: 0.005,
+  stageOptimizer: 'sgd',
   updateEpochs: 1,
   updateRate: 0.01,
   updateClip: 10,

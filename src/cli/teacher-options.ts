@@ -16,6 +16,7 @@ export const teacherFields = {
   follow: optionalChoice(['labels', 'teacher'], 'what training follows: labels, by SSD\'s own loss; or the unpruned detector, on raw outputs and feature maps, without labels (default: labels where the card has default boxes, else teacher)'),
   background: number('X', 'teacher: weight of class scores where it sees nothing, beside 1 where it is sure', 0.25, { min: 0, max: 1 }),
   hintWeight: number('X', 'teacher: weight of the feature maps at the stage ends in the last fine-tuning', 1, { min: 0 }),
+  auxWeight: number('X', 'teacher: weight of the auxiliary networks\' loss at the stage ends in the last fine-tuning, on images with boxes; 0: none', 0, { min: 0 }),
   labels: choice(['data', 'teacher'], 'whose boxes count in the training images: the data\'s, or the unpruned detector\'s own detections; data without labels, or of other classes than the model\'s, is then measured against these too', 'data'),
   labelThreshold: optionalNumber('SCORE', `labels of the teacher: detections scored this or higher (default: ${defaultThreshold})`, { above: 0, below: 1 }),
   recalibrate: optionalNumber('N', 'images on which the cut detector is mended before it is trained (see --fit), BN statistics measured anew; 0: none (default: 128 where training follows the teacher, else 0)', { whole: true, min: 0 }),
@@ -25,11 +26,11 @@ export const teacherFields = {
 type Options = OptionsOf<typeof teacherFields>
 
 /** The teacher that the options ask for; undefined: the labels. Throws UserError where the detector cannot do it. */
-export function teacherOf({ card, defaults }: Detector, { follow, background, hintWeight }: Options, file: string): TeacherOptions | undefined {
+export function teacherOf({ card, defaults }: Detector, { follow, background, hintWeight, auxWeight }: Options, file: string): TeacherOptions | undefined {
   if (follow === 'labels' && !defaults) throw new UserError(`${file}: has no default boxes in its detector card, so its own loss is not known; give --follow teacher`)
   if ((follow ?? (defaults ? 'labels' : 'teacher')) === 'labels') return undefined
   try {
-    return { reading: { fields: outputFields(card.decoder, { classes: card.classes.length }), confidence: decoderOf(card).confidence }, background, hintWeight }
+    return { reading: { fields: outputFields(card.decoder, { classes: card.classes.length }), confidence: decoderOf(card).confidence }, background, hintWeight, auxWeight }
   } catch (error) {
     throw error instanceof UserError ? new UserError(`${file}: ${error.message}`, { cause: error }) : error
   }

@@ -10,6 +10,7 @@ import type { Detector } from '../train/detector.ts'
 import { distillTask, type Hint, type OutputReading } from '../train/distill.ts'
 import { distinctImages, type Evaluation, evaluate } from '../train/evaluate.ts'
 import type { Listener } from '../train/events.ts'
+import { withAuxLoss } from '../train/aux-loss.ts'
 import { multiboxTask } from '../train/multibox.ts'
 import { type ImageSource, loaderFor } from '../train/source.ts'
 import type { DetectorTask } from '../train/task.ts'
@@ -20,7 +21,7 @@ import { refuseUnprunable } from './channel-links.ts'
 import type { Criterion } from './criteria/criterion.ts'
 import { type ChannelGroup, findGroups } from './groups.ts'
 import type { LcpOptions } from './lcp/options.ts'
-import { runLcp, type StageLog } from './lcp/run.ts'
+import { auxTasks, runLcp, type StageLog } from './lcp/run.ts'
 import { createLoaders, type Workspace } from './lcp/workspace.ts'
 import { makePlan, type PrunePlan } from './plan.ts'
 import { type Fit, recalibrate } from './recalibrate.ts'
@@ -59,6 +60,8 @@ export interface TeacherOptions {
   readonly reading: OutputReading
   readonly background: number
   readonly hintWeight: number
+  /** Weight of the auxiliary networks' loss at the stage ends in the last fine-tuning, where training images have boxes. */
+  readonly auxWeight: number
 }
 
 export interface PruneOptions {
@@ -185,6 +188,15 @@ function hintsOf(detector: Detector, plan: PrunePlan, { lcp, budget }: PruneOpti
   return ends.map((name) => ({ name, keep: kept.get(name) ?? [] }))
 }
 
+/** What the last fine-tuning follows; beside a teacher, auxiliary networks at the stage ends see the boxes there are. */
+function finetuneTask(detector: Detector, start: Detector, plan: PrunePlan, train: ImageSource, options: PruneOptions): DetectorTask {
+  const { teacher, lcp, seed, finetune: { batch } } = options
+  const task = taskOf(detector, options, batch, teacher ? hintsOf(detector, plan, options) : [])
+  if (!teacher || teacher.auxWeight === 0 || train.dataset.samples.every((s) => s.truth.labels.length === 0)) return task
+  const networks = auxTasks(detector, start, chosenStageEnds(detector, lcp.stageEnds, chooseGroups(detector, options.budget.groups)), batch, lcp.aux, seed)
+  return withAuxLoss(task, { networks, batch, weight: teacher.auxWeight, seed })
+}
+
 /** The cut detector, mended on training images where asked for. */
 async function recalibrated(detector: Detector, cut: Detector, plan: PrunePlan, train: ImageSource, options: PruneOptions): Promise<Detector> {
   const { images, fit } = options.recalibrate ?? { images: 0, fit: 'biases' }
@@ -214,7 +226,7 @@ export async function prune(detector: Detector, sources: PruneSources, options: 
   const cut = await measure(start)
   const spent = selected.passes.selection + selected.passes.stage + selected.passes.update
   const epochs = finetuneEpochs(options.finetune, spent, images)
-  const task = epochs === 0 ? undefined : taskOf(detector, options, options.finetune.batch, options.teacher ? hintsOf(detector, selected.plan, options) : [])
+  const task = epochs === 0 ? undefined : finetuneTask(detector, start, selected.plan, sources.train, options)
   const tuned = task && await trainDetector(start, sources.train, options.finetune.keep === 'best' ? sources.val : undefined, {
     ...options,
     task,

@@ -31,9 +31,11 @@ export interface AuxOptions {
 /** The settings of method "lcp". */
 export const lcpAux: AuxOptions = { roi: 'contextual', m: 50, boxes: 64, bins: 7, sampling: 2 }
 
-const ports = {
-  rows: 'roi_rows', columns: 'roi_columns', labels: 'roi_labels', defaults: 'roi_defaults', truths: 'roi_truths', weights: 'roi_weights', boxWeights: 'roi_box_weights',
-} as const
+/** Names of the inputs of the network at a stage end: several may be in one graph. */
+function portsOf(stageEnd: string) {
+  const port = (what: string): string => `roi_${what}/${stageEnd}`
+  return { rows: port('rows'), columns: port('columns'), labels: port('labels'), defaults: port('defaults'), truths: port('truths'), weights: port('weights'), boxWeights: port('box_weights') }
+}
 
 export interface AuxTask {
   /** Name of the feature map it looks at. */
@@ -73,6 +75,7 @@ export function createAuxTask(detector: Detector, defaultBoxes: DefaultBoxes, st
   const background = detector.card.classes.length === 1 ? 1 : undefined
   const classes = detector.card.classes.length + (background === undefined ? 0 : 1)
   const name = `aux.${stageEnd}`
+  const ports = portsOf(stageEnd)
   let net: Model = buildAuxNet({ name, feature: [batch, c, h, w], classes, boxes: r, sets, bins, rng: createRng(`${seed}/${name}`) })
   const grid: RoiGrid = { width: w, height: h, inputWidth: detector.card.input.width, inputHeight: detector.card.input.height, bins, sampling: options.sampling }
   const match = createMatcher(defaultBoxes.corners)

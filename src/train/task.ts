@@ -5,12 +5,15 @@ import type { DetectorCard } from '../detection/card.ts'
 import type { Model, Value } from '../ir/graph.ts'
 import type { Builder } from '../ops/builder.ts'
 import type { Tensors } from '../runtime/session.ts'
+import type { Tensor } from '../tensor/tensor.ts'
 
 export interface TaskLoss {
   readonly classification: Value
   readonly localization: Value
   /** Distance of feature maps from the teacher's. */
   readonly hint?: Value
+  /** The loss of networks that are trained beside the detector and dropped afterwards, with their weights and running statistics. */
+  readonly auxiliary?: Pick<ImportedGraph, 'parameters' | 'updates'> & { readonly loss: Value }
 }
 
 /** Made for a detector and batches of one size; the detector's weights and widths may change while it is used. */
@@ -21,6 +24,8 @@ export interface DetectorTask {
   add(b: Builder, working: Model, imported: ImportedDetector): TaskLoss
   /** The image and what the loss compares with. Buffers are used again: feed one batch before asking for the next. */
   feeds(data: Batch): Promise<Tensors>
+  /** Content of weights that `add` makes inputs beside the detector's own; default: none. */
+  initializer?(name: string): Tensor | undefined
   /** Frees what it holds. */
   release(): Promise<void>
 }

@@ -4,7 +4,7 @@ import type { OptimizerOptions } from '../autodiff/optimizers.ts'
 import { buildTrainStep, type StepGraph } from '../autodiff/train-graph.ts'
 import type { AugmentOptions } from '../data/augment.ts'
 import type { SkippedImage } from '../detection/annotation.ts'
-import type { Model } from '../ir/graph.ts'
+import type { Model, Value } from '../ir/graph.ts'
 import type { Runtime, SessionOptions } from '../runtime/session.ts'
 import type { Tensor } from '../tensor/tensor.ts'
 import { type Detector, withWeights } from './detector.ts'
@@ -69,13 +69,13 @@ function detectorStep(detector: Detector, task: DetectorTask, batch: number, opt
       batchStatistics: statisticsMomentum,
       wanted: [...working.graph.outputs, ...(task.wanted?.(working) ?? [])],
     })
-    const { classification, localization, hint } = task.add(b, working, imported)
+    const { classification, localization, hint, auxiliary } = task.add(b, working, imported)
     const own = b.add(classification, localization, 'loss')
-    const loss = hint ? b.add(own, hint) : own
+    const loss = [hint, auxiliary?.loss].reduce<Value>((sum, part) => (part ? b.add(sum, part) : sum), own)
     return {
-      objectives: [{ loss, wrt: imported.parameters.map((p) => p.input) }],
-      metrics: { loss, classification, localization, ...(hint && { hint }) },
-      updates: imported.updates,
+      objectives: [{ loss, wrt: [...imported.parameters, ...(auxiliary?.parameters ?? [])].map((p) => p.input) }],
+      metrics: { loss, classification, localization, ...(hint && { hint }), ...(auxiliary && { auxiliary: auxiliary.loss }) },
+      updates: [...imported.updates, ...(auxiliary?.updates ?? [])],
     }
   }, optimizer)
 }
@@ -101,7 +101,8 @@ export async function trainDetector(detector: Detector, train: ImageSource, val:
   const loader = loaderFor(train, detector.card, { batch, augment: options.augment, seed: `${options.seed}/train`, shuffle: true, dropLast: true })
   const task = options.task ?? multiboxTask(detector, batch)
   const graph = detectorStep(detector, task, batch, options.optimizer)
-  const step = await createTrainStep(options.runtime, graph, initializerOf(detector.model), options.session)
+  const own = initializerOf(detector.model)
+  const step = await createTrainStep(options.runtime, graph, (name) => task.initializer?.(name) ?? own(name), options.session)
   const steps = options.epochs * loader.batches
   // A warm-up longer than a quarter of the way would never let the rate do its work.
   const schedule = { rate: options.rate, warmup: Math.min(options.warmup, Math.floor(steps / 4)), steps }

@@ -2,7 +2,7 @@
 import type { Dim } from '../../ir/graph.ts'
 import { valuesOf } from '../../ir/walk.ts'
 import { UserError } from '../../tensor/error.ts'
-import { type AuxTask, auxDefaultBoxes, createAuxTask } from '../../train/aux-task.ts'
+import { type AuxOptions, type AuxTask, auxDefaultBoxes, createAuxTask } from '../../train/aux-task.ts'
 import { type Detector, withWeights } from '../../train/detector.ts'
 import { type Criterion, weightAxes } from '../criteria/criterion.ts'
 import { type ChannelGroup, findGroups, indicesOf } from '../groups.ts'
@@ -141,6 +141,13 @@ export function stageEndsOf(detector: Detector, options: Pick<LcpOptions, 'stage
   if (ends.length === 0) throw new UserError(`${file}: has no feature map between its layers for an auxiliary network to look at; choose another method`)
   for (const end of ends) featureOf(detector, end, file)
   return ends
+}
+
+/** Fresh auxiliary networks at all `ends` of a detector that may be cut already; `original` knows the default boxes. */
+export function auxTasks(original: Detector, working: Detector, ends: readonly string[], batch: number, options: AuxOptions, seed: number): AuxTask[] {
+  const features = ends.map((end) => featureOf(working, end))
+  const boxes = auxDefaultBoxes(original, features.map(([, height, width]) => [width, height]))
+  return ends.map((end, i) => createAuxTask(original, boxes, end, features[i]!, batch, options, seed))
 }
 
 function featureOf(working: Detector, end: string, file = 'the model'): [number, number, number] {

@@ -1,13 +1,14 @@
 /** @file Options of pruning, and what they become. */
-import type { OptimizerOptions } from '../autodiff/optimizers.ts'
 import { type LcpOptions, lcpDefaults, sweepOf } from '../pruning/lcp/options.ts'
 import type { BudgetRequest, FinetuneOptions } from '../pruning/prune.ts'
 import { widthRules } from '../pruning/widths.ts'
 import { UserError } from '../tensor/error.ts'
 import { choice, flag, number, optionalChoice, type OptionsOf, optionalNumber, text } from './fields.ts'
+import { chooseOptimizer, type Follows, optimizerField, optimizerFor, rateField, rateFor, weightDecayField } from './optimizer-options.ts'
 
 const defaultWidthImages = 32
-const defaultRates = { sgd: 0.02, adam: 0.0003 } as const
+/** SGD's, in the training after the cut. */
+const finetuneSgd = { lr: 0.02, clip: 10 } as const
 const share = { above: 0, below: 1 } as const
 const count = { whole: true, min: 1 } as const
 const countOrNone = { whole: true, min: 0 } as const
@@ -24,8 +25,9 @@ export const budgetFields = {
 
 export const finetuneFields = {
   finetuneEpochs: number('N', 'epochs of training after the cut', 8, countOrNone),
-  finetuneOptimizer: optionalChoice(['sgd', 'adam'], 'its optimizer, sgd with momentum 0.9 and weight decay 5e-4, or adam (default: sgd where training follows the labels, else adam)'),
-  finetuneLr: optionalNumber('RATE', `its peak learning rate (default: ${defaultRates.sgd} for sgd, ${defaultRates.adam} for adam)`, { above: 0 }),
+  finetuneOptimizer: optimizerField('its optimizer'),
+  finetuneLr: rateField('its peak learning rate', finetuneSgd.lr),
+  finetuneWeightDecay: weightDecayField('its weight decay'),
   finetuneKeep: choice(['best', 'last'], 'the epoch whose weights are kept: best on split "val", or last, for which val is not looked at', 'best'),
   finetuneBatch: optionalNumber('N', 'its images a step (default: --batch)', count),
   finetuneWarmup: number('N', 'its steps of linear warm-up', 20, countOrNone),
@@ -49,8 +51,8 @@ export const lcpFields = {
   start: choice(['trained', 'zero'], 'lcp: weights that one-shot scores start from', lcpDefaults.start),
   images: number('N', 'lcp: images that score the channels', lcpDefaults.images, count),
   stageEpochs: number('N', 'lcp: epochs of fine-tuning before a stage is pruned', lcpDefaults.stageEpochs, countOrNone),
-  stageOptimizer: optionalChoice(['sgd', 'adam'], 'lcp: its optimizer (default: sgd where training follows the labels, else adam)'),
-  stageLr: optionalNumber('RATE', `lcp: its learning rate (default: ${lcpDefaults.stageRate} for sgd, ${defaultRates.adam} for adam)`, { above: 0 }),
+  stageOptimizer: optimizerField('lcp: its optimizer'),
+  stageLr: rateField('lcp: its learning rate', lcpDefaults.stageRate),
   updateEpochs: number('N', 'lcp: epochs of updating the kept weights', lcpDefaults.updateEpochs, countOrNone),
   updateLr: number('RATE', 'lcp: its learning rate', lcpDefaults.updateRate, { above: 0 }),
   updateClip: number('NORM', 'lcp: gradients while pruning are clipped to this joint norm', lcpDefaults.updateClip, { above: 0 }),
@@ -66,14 +68,6 @@ export function budgetOf(options: OptionsOf<typeof budgetFields>): BudgetRequest
   return { removeParams, removeMacs, round, groups, widths: { rule: widths, images: widthImages ?? defaultWidthImages } }
 }
 
-/** Whom training follows: it decides what was not asked for. */
-export type Follows = 'labels' | 'teacher'
-
-/** Small detectors without BatchNormalization hardly move by SGD. */
-function optimizerFor(follows: Follows): 'sgd' | 'adam' {
-  return follows === 'labels' ? 'sgd' : 'adam'
-}
-
 /** Throws UserError where parts of the method would have nothing to work with. */
 export function lcpOf(options: OptionsOf<typeof lcpFields>, follows: Follows): LcpOptions {
   const { batch, alpha, beta, gamma, m, roi, boxes, select, selectBlock, epsilon, sweep, start, images, stageEpochs, updateEpochs, updateClip, reconstruction } = options
@@ -83,7 +77,7 @@ export function lcpOf(options: OptionsOf<typeof lcpFields>, follows: Follows): L
     alpha, beta, gamma, select, epsilon, sweep, start, images, batch, stageEpochs, updateEpochs, updateClip, reconstruction,
     block: selectBlock,
     stageEnds: stagesFrom(options.stages),
-    stageRate: options.stageLr ?? (stageOptimizer === 'sgd' ? lcpDefaults.stageRate : defaultRates.adam),
+    stageRate: options.stageLr ?? rateFor(stageOptimizer, lcpDefaults.stageRate),
     stageOptimizer,
     updateRate: options.updateLr,
   }
@@ -111,20 +105,13 @@ function faultOf({ images, batch, reconstruction, alpha, gamma, select, start, s
   return undefined
 }
 
-/** The optimizers of training after the cut. */
-export const finetuneOptimizers = {
-  sgd: { type: 'sgd', momentum: 0.9, weightDecay: 5e-4, clipNorm: 10 },
-  adam: { type: 'adam', clipNorm: 10 },
-} as const satisfies Record<string, OptimizerOptions>
-
 export function finetuneOf(options: OptionsOf<typeof finetuneFields> & { readonly batch: number }, follows: Follows): FinetuneOptions {
-  const name = options.finetuneOptimizer ?? optimizerFor(follows)
+  const { finetuneOptimizer: optimizer, finetuneLr: lr, finetuneWeightDecay: weightDecay } = options
   return {
     epochs: options.finetuneEpochs,
     batch: options.finetuneBatch ?? options.batch,
-    rate: options.finetuneLr ?? defaultRates[name],
+    ...chooseOptimizer({ optimizer, lr, weightDecay }, follows, finetuneSgd),
     warmup: options.finetuneWarmup,
-    optimizer: finetuneOptimizers[name],
     keep: options.finetuneKeep,
     totalPasses: options.totalPasses,
   }

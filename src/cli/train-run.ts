@@ -11,9 +11,10 @@ import type { Context } from './context.ts'
 import type { OptionsOf } from './fields.ts'
 import { allSkipped, costTable, evaluationJson, skippedJson, tellSkipped } from './measures.ts'
 import { type DataOptions, skippedOf, type TrainingData } from './open-source.ts'
+import type { OptimizerChoice } from './optimizer-options.ts'
 import { both, type RunFolder, versionsOf } from './run-folder.ts'
 import { sessionOptions } from './session.ts'
-import { augmentOf, optimizerOf, type trainingFields } from './training-options.ts'
+import { augmentOf, type trainingFields } from './training-options.ts'
 
 export interface TrainingRun {
   readonly detector: Detector
@@ -21,6 +22,8 @@ export interface TrainingRun {
   readonly file?: string
   readonly sources: TrainingData
   readonly options: OptionsOf<ReturnType<typeof trainingFields>> & CommonOptions & DataOptions & { readonly out: string }
+  /** What the options come to. */
+  readonly optimizing: OptimizerChoice
   readonly run: RunFolder
   readonly context: Context
   /** Added to run.json. */
@@ -34,7 +37,7 @@ export async function runTraining(request: TrainingRun): Promise<void> {
   return request.run.during(() => train(request))
 }
 
-async function train({ detector, file, sources, options, run, context, extra, measureBefore }: TrainingRun): Promise<void> {
+async function train({ detector, file, sources, options, optimizing, run, context, extra, measureBefore }: TrainingRun): Promise<void> {
   const start = performance.now()
   const listener = both(context.listener, run.listener)
   const session = sessionOptions(options, file)
@@ -45,9 +48,8 @@ async function train({ detector, file, sources, options, run, context, extra, me
     session,
     epochs: options.epochs,
     batch: options.batch,
-    rate: options.lr,
+    ...optimizing,
     warmup: options.warmup,
-    optimizer: optimizerOf(options),
     augment: augmentOf(options),
     seed: options.seed,
     listener,
@@ -68,7 +70,7 @@ async function train({ detector, file, sources, options, run, context, extra, me
     waitedSeconds: result.waitedSeconds,
     seconds: (performance.now() - start) / 1000,
   }
-  const record = { ...json, ...extra, method: measureBefore ? 'finetune' : 'train', arch: detector.card.architecture, data: options.data, split: sources.test.dataset.split, seed: options.seed, options, versions: versionsOf(nodeRuntime) }
+  const record = { ...json, ...optimizing, ...extra, method: measureBefore ? 'finetune' : 'train', arch: detector.card.architecture, data: options.data, split: sources.test.dataset.split, seed: options.seed, options, versions: versionsOf(nodeRuntime) }
   await run.finish({ 'model.onnx': (path) => saveModel(nodeStore(), path, result.detector.model) }, record)
   const rows = { ...(before && { before }), after }
   context.result(json, `${costTable(rows)}\n\nepoch ${result.best} of ${result.epochs.length} kept, measured on split "${sources.test.dataset.split}"; written to ${run.path}`)

@@ -23,15 +23,15 @@ describe('train and finetune', () => {
     expect(filesIn(run)).toEqual(['log.txt', 'model.onnx', 'run.json'])
     expect(json).toMatchObject({ images: 8, skipped: 0, passes: 16, epochs: [{ epoch: 1 }, { epoch: 2 }] })
     const record = readJson(join(run, 'run.json'))
-    expect(record).toMatchObject({ ...json, arch: 'ssd-small', data: 'shapes', seed: 3, options: { epochs: 2, batch: 8, lr: 0.01, augment: 'light' }, versions: { espalier: '0.1.0', node: process.versions.node } })
+    expect(record).toMatchObject({ ...json, arch: 'ssd-small', data: 'shapes', seed: 3, rate: 0.01, optimizer: { type: 'sgd', momentum: 0.9, weightDecay: 5e-4 }, options: { epochs: 2, batch: 8, augment: 'light' }, versions: { espalier: '0.1.0', node: process.versions.node } })
     const log = readFileSync(join(run, 'log.txt'), 'utf8').trimEnd().split('\n')
     for (const line of log) expect(line).toMatch(/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z /)
     expect(log.some((line) => line.includes('epoch 2/2: classification'))).toBe(true)
     expect(await cliJson('eval', join(run, 'model.onnx'), ...few)).toMatchObject({ AP: json.AP, AP50: json.AP50 })
 
-    const tuned = await cliJson('finetune', join(run, 'model.onnx'), ...few, '--epochs', '1', '--out', join(folder, 'tuned'))
+    const tuned = await cliJson('finetune', join(run, 'model.onnx'), ...few, '--epochs', '1', '--optimizer', 'adam', '--out', join(folder, 'tuned'))
     expect(tuned).toMatchObject({ before: { AP: json.AP }, passes: 8, bestEpoch: 1 })
-    expect(readJson(join(folder, 'tuned/run.json'))).toMatchObject({ arch: 'ssd-small', model: join(run, 'model.onnx') })
+    expect(readJson(join(folder, 'tuned/run.json'))).toMatchObject({ arch: 'ssd-small', model: join(run, 'model.onnx'), rate: 0.0003, optimizer: { type: 'adam', clipNorm: 10 } })
 
     const again = await cli('train', '--arch', 'ssd-small', ...few, '--out', run)
     expect(again.code).toBe(2)

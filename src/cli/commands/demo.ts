@@ -17,7 +17,7 @@ import type { Context } from '../context.ts'
 import { flag, number, type OptionsOf, optionalNumber, text } from '../fields.ts'
 import { fileIdentity, openDetector } from '../open-model.ts'
 import { type Data, openData, openTrainingData, type TrainingData } from '../open-source.ts'
-import { finetuneOptimizers } from '../prune-options.ts'
+import { chooseOptimizer } from '../optimizer-options.ts'
 import { runPruning } from '../prune-run.ts'
 import { both, openRunFolder, type RunFolder, versionsOf } from '../run-folder.ts'
 import { sessionOptions } from '../session.ts'
@@ -75,7 +75,7 @@ async function measureAndPrune(options: Options, data: Data, run: RunFolder, con
       criterion: criterionNamed('lcp'),
       budget: { removeParams: 0.5, round: 8, groups: 'inner' },
       lcp: lcpDefaults,
-      finetune: { epochs: options.finetuneEpochs, batch, rate: 0.005, warmup: 20, optimizer: finetuneOptimizers.sgd, keep: 'best' },
+      finetune: { epochs: options.finetuneEpochs, batch, ...chooseOptimizer({}, 'labels', { lr: 0.005, clip: 10 }), warmup: 20, keep: 'best' },
       augment: augmentPresets.light,
       seed: options.seed,
       listener: both(context.listener, run.listener),
@@ -102,9 +102,8 @@ async function trainShipped(options: Options, sources: TrainingData, run: RunFol
     session: sessionOptions(options),
     epochs: options.epochs,
     batch,
-    rate: 0.01,
     warmup: 100,
-    optimizer: { type: 'sgd', momentum: 0.9, weightDecay: 5e-4, clipNorm: 10 },
+    ...chooseOptimizer({}, 'labels', { lr: 0.01, clip: 10 }),
     augment: augmentPresets.light,
     seed: options.seed,
     listener: both(context.listener, run.listener),

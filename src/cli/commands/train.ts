@@ -8,9 +8,12 @@ import type { Context } from '../context.ts'
 import { optionalNumber, requiredChoice, text } from '../fields.ts'
 import { openModel } from '../open-model.ts'
 import { dataFields, openData, openTrainingData, splitField } from '../open-source.ts'
+import { chooseOptimizer } from '../optimizer-options.ts'
 import { openRunFolder, type RunFolder } from '../run-folder.ts'
 import { runTraining } from '../train-run.ts'
 import { outFields, trainingFields } from '../training-options.ts'
+
+const defaults = { epochs: 25, lr: 0.01, warmup: 100 } as const
 
 export default defineCommand({
   arguments: [],
@@ -21,7 +24,7 @@ export default defineCommand({
     ...splitField,
     size: optionalNumber('PIXELS', 'side of the network\'s input (default: the detector\'s own)', { whole: true, min: 64 }),
     weights: text('FILE', 'ONNX classifier whose weights start the trunk, matched by name and shape'),
-    ...trainingFields({ epochs: 25, lr: 0.01, warmup: 100 }),
+    ...trainingFields(defaults),
   },
   examples: [
     'train --arch ssd300-resnet18 --data data/bccd --out runs/base',
@@ -30,13 +33,14 @@ export default defineCommand({
   ],
   details: 'Trains on split "train", keeps the epoch that is best on "val", measures it on --split; writes RUN/model.onnx.',
   async run(options, _args, context) {
+    const optimizing = chooseOptimizer(options, 'labels', defaults)
     const run = await openRunFolder(options.out, { force: options.force, files: ['model.onnx'], command: `train ${JSON.stringify(options)}` })
     const data = await openData(options, context, run.log)
     const sources = await openTrainingData(data, options, context)
     const fresh = buildDetector(options.arch, { classes: sources.train.dataset.classes, seed: options.seed, size: options.size })
     const backbone = options.weights === undefined ? undefined : await takeWeights(fresh, options.weights, context, run)
     const detector = detectorOf(backbone?.model ?? fresh, options.arch)
-    await runTraining({ detector, sources, options, run, context, extra: { backbone: backbone?.report }, measureBefore: false })
+    await runTraining({ detector, sources, options, optimizing, run, context, extra: { backbone: backbone?.report }, measureBefore: false })
   },
 })
 

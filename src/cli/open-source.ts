@@ -93,7 +93,7 @@ export interface TrainingDataOptions {
   readonly classes?: readonly string[] | 'own'
   /** Images to train on beside the data's. */
   readonly more?: readonly ImageSource[]
-  /** Which epoch will be kept; default: the best on "val". */
+  /** Which epoch will be kept; default: the best on "val". For the last, "val" is not opened. */
   readonly keep?: 'best' | 'last'
 }
 
@@ -106,12 +106,12 @@ export async function openTrainingData(data: Data, { split, batch, classes, more
   const images = train.dataset.samples.length
   if (images < batch) throw new UserError(`split "${train.dataset.split}" has ${images} images, less than a batch of ${batch}; choose a smaller --batch`)
   const known = classes === 'own' ? undefined : (named ?? own.dataset.classes)
-  const val = data.splits.includes('val') ? await data.open('val', known) : undefined
+  const val = keep === 'best' && data.splits.includes('val') ? await data.open('val', known) : undefined
   const test = await data.open(split, known)
   if (!hasTrain) context.note(`the data has no split "train": all ${own.dataset.samples.length} images are trained on`)
   if (test.dataset.split === train.dataset.split) context.note(`measured on split "${test.dataset.split}", which is also trained on: the numbers say nothing of new images`)
   else if (hasTrain && test.dataset.split === everything) context.note('measured on all images, those that are trained on among them: the numbers say little of new images')
-  else if (keep === 'best' && test.dataset.split === val?.dataset.split) context.note('measured on split "val", by which the best epoch is chosen too')
+  else if (test.dataset.split === val?.dataset.split) context.note('measured on split "val", by which the best epoch is chosen too')
   for (const source of [own, ...more, val, test]) if (source) await assertReadable(source)
   return { train, val, test }
 }

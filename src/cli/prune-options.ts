@@ -5,6 +5,7 @@ import { widthRules } from '../pruning/widths.ts'
 import { UserError } from '../tensor/error.ts'
 import { choice, flag, number, optionalChoice, type OptionsOf, optionalNumber, text } from './fields.ts'
 import { chooseOptimizer, type Follows, optimizerField, optimizerFor, rateField, rateFor, weightDecayField } from './optimizer-options.ts'
+import { keepField } from './training-options.ts'
 
 const defaultWidthImages = 32
 /** SGD's, in the training after the cut. */
@@ -28,7 +29,7 @@ export const finetuneFields = {
   finetuneOptimizer: optimizerField('its optimizer'),
   finetuneLr: rateField('its peak learning rate', finetuneSgd.lr),
   finetuneWeightDecay: weightDecayField('its weight decay'),
-  finetuneKeep: choice(['best', 'last'], 'the epoch whose weights are kept: best on split "val", or last, for which val is not looked at', 'best'),
+  finetuneKeep: keepField,
   finetuneBatch: optionalNumber('N', 'its images a step (default: --batch)', count),
   finetuneWarmup: number('N', 'its steps of linear warm-up', 20, countOrNone),
   totalPasses: optionalNumber('N', 'forward-backward passes over images in all, those of pruning included; decides the epochs in place of --finetune-epochs', count),

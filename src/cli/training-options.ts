@@ -12,6 +12,8 @@ export const augmentField = {
   augment: choice(['light', 'ssd', 'none'], 'how training images are varied: light (flips, brightness), ssd (also expand, crop, colour), none', 'light'),
 }
 
+export const keepField = choice(['best', 'last'], 'the epoch whose weights are kept: best on split "val", or last, for which val is not looked at', 'best')
+
 /** Options of plain training, with the defaults of the command. */
 export function trainingFields(defaults: SgdDefaults & { readonly epochs: number; readonly warmup: number }) {
   return {
@@ -22,6 +24,7 @@ export function trainingFields(defaults: SgdDefaults & { readonly epochs: number
     warmup: number('N', 'steps of linear warm-up', defaults.warmup, { whole: true, min: 0 }),
     ...optimizerFields(defaults),
     ...augmentField,
+    keep: keepField,
   }
 }
 

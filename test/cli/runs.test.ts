@@ -54,6 +54,31 @@ describe('train and finetune', () => {
   })
 })
 
+describe('--keep last', () => {
+  it('does not look at val, which then may be what is measured; training is the same', async () => {
+    const drawings = await Promise.all([0, 1, 2, 3].map((i) => drawing(i, 'jpeg')))
+    const data = await yoloFolder(join(folder, 'kept'), shapesClasses, { train: drawings, val: drawings.slice(0, 2) })
+    const trained = async (keep: string) => {
+      const { code, out, err } = await cli('train', '--arch', 'ssd-small', '--data', data, '--batch', '2', '--epochs', '2', '--keep', keep, '--threads', '1', '--json', '--out', join(folder, `keep-${keep}`))
+      expect(code, err).toBe(0)
+      return { err, json: JSON.parse(out) as { bestEpoch: number; images: number; epochs: { classification: number; AP?: number }[] } }
+    }
+    const [best, last] = [await trained('best'), await trained('last')]
+    const note = 'measured on split "val", by which the best epoch is chosen too'
+    expect(best.err).toContain(note)
+    expect(last.err).not.toContain(note)
+    expect(best.json.epochs.every((e) => e.AP !== undefined)).toBe(true)
+    expect(last.json.epochs.some((e) => e.AP !== undefined)).toBe(false)
+    expect(last.json).toMatchObject({ bestEpoch: 2, images: 2, epochs: best.json.epochs.map(({ classification }) => ({ classification })) })
+    const pruned = await cli('prune', join(folder, 'keep-last/model.onnx'), '--data', data, '--method', 'l1', '--remove-params', '0.3', '--batch', '2', '--finetune-epochs', '2', '--finetune-keep', 'last', '--threads', '1', '--out', join(folder, 'keep-pruned'))
+    expect(pruned.code, pruned.err).toBe(0)
+    expect(pruned.err).not.toContain(note)
+    const record = readJson(join(folder, 'keep-pruned/run.json')) as { bestEpoch: number; epochs: { AP?: number }[]; finetune: object }
+    expect(record).toMatchObject({ bestEpoch: 2, finetune: { rate: 0.02, keep: 'last', optimizer: { type: 'sgd', momentum: 0.9, weightDecay: 5e-4, clipNorm: 10 } } })
+    expect(record.epochs.some((e) => e.AP !== undefined)).toBe(false)
+  })
+})
+
 describe('images that do not decode', () => {
   it('are told, logged and counted, whichever split they are in', async () => {
     const [good, cut, text] = [await drawing(0, 'jpeg'), (await drawing(1, 'jpeg')).subarray(0, 1000), new TextEncoder().encode('no image')]

@@ -14,7 +14,7 @@ export default defineCommand({
   arguments: [['<model>', 'ONNX detector with a detector card']],
   fields: { ...dataFields, ...outFields, ...splitField, ...trainingFields(defaults) },
   examples: ['finetune runs/pruned/pruned.onnx --data data/bccd --epochs 8 --out runs/tuned'],
-  details: 'Trains on split "train", keeps the epoch that is best on "val", measures before and after on --split; writes RUN/model.onnx.',
+  details: 'Trains on split "train", keeps the epoch that is best on "val" (or the last: --keep), measures before and after on --split; writes RUN/model.onnx.',
   async run(options, [path = ''], context) {
     const optimizing = chooseOptimizer(options, 'labels', defaults)
     const run = await openRunFolder(options.out, { force: options.force, files: ['model.onnx'], command: `finetune ${path} ${JSON.stringify(options)}` })

@@ -31,7 +31,7 @@ export default defineCommand({
     'train --arch ssd-small --data shapes --epochs 30 --out runs/shapes',
     'train --arch ssd300-resnet50 --weights resnet50.onnx --data data/voc --out runs/voc',
   ],
-  details: 'Trains on split "train", keeps the epoch that is best on "val", measures it on --split; writes RUN/model.onnx.',
+  details: 'Trains on split "train", keeps the epoch that is best on "val" (or the last: --keep), measures it on --split; writes RUN/model.onnx.',
   async run(options, _args, context) {
     const optimizing = chooseOptimizer(options, 'labels', defaults)
     const run = await openRunFolder(options.out, { force: options.force, files: ['model.onnx'], command: `train ${JSON.stringify(options)}` })

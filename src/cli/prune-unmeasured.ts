@@ -44,7 +44,8 @@ export async function pruneUnmeasured(path: string, options: Options, given: Rea
   const plan: PrunePlan = { ...selected.plan, model: await fileIdentity(path) }
   const after = costOf(selected.model, path)
   const widths = widthsOf(model, plan)
-  const arch = ownCard(model.metadata, path)?.architecture ?? null
+  const card = ownCard(model.metadata, path)
+  const arch = card?.architecture ?? null
   const origin = { model: path, method: options.method, arch, data: null, seed: options.seed, options, versions: versionsOf(nodeRuntime) }
   const seconds = (): number => (performance.now() - start) / 1000
   await run.during(async () => {
@@ -55,7 +56,7 @@ export async function pruneUnmeasured(path: string, options: Options, given: Rea
     }
     const certificate = await certificateOf({ unfolded, original: model, file: path, pruned: selected.model, plan, seed: options.seed, session: sessionOptions(options, path) })
     const pruned = join(run.path, 'pruned.onnx')
-    const next = `${pruned}: neither trained nor measured. Next: measure it with "espalier eval ${pruned} --data DIR", train what is left with "espalier finetune ${pruned} --data DIR --out RUN" or where the model came from; with --data, prune does both itself`
+    const next = `${pruned}: neither trained nor measured. Next: measure it with "espalier eval ${pruned} --data DIR", train what is left with "espalier finetune ${pruned}${card?.defaultBoxes ? '' : ` --teacher ${path}`} --data DIR --out RUN" or where the model came from; with --data, prune does both itself`
     const json = { measured: false, before, cut: after, after, widths, certificate, seconds: seconds(), next }
     await run.finish({ 'pruned.onnx': (target) => saveModel(nodeStore(), target, selected.model), 'plan.json': planText(plan) }, { ...json, ...origin })
     run.log(next)

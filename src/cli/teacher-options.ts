@@ -5,7 +5,7 @@ import type { PruneOptions, TeacherOptions } from '../pruning/prune.ts'
 import { nodeRuntime } from '../runtime/node.ts'
 import { UserError } from '../tensor/error.ts'
 import type { Detector } from '../train/detector.ts'
-import { distillTask } from '../train/distill.ts'
+import { distillTask, type OutputReading } from '../train/distill.ts'
 import { assertTrainable } from '../train/train.ts'
 import { choice, number, optionalChoice, type OptionsOf, optionalNumber } from './fields.ts'
 
@@ -29,15 +29,20 @@ type Options = OptionsOf<typeof teacherFields>
 export function teacherOf({ card, defaults }: Detector, { follow, background, hintWeight, auxWeight }: Options, file: string): TeacherOptions | undefined {
   if (follow === 'labels' && !defaults) throw new UserError(`${file}: has no default boxes in its detector card, so its own loss is not known; give --follow teacher`)
   if ((follow ?? (defaults ? 'labels' : 'teacher')) === 'labels') return undefined
+  return { reading: readingOf(card, file), background, hintWeight, auxWeight }
+}
+
+/** How the outputs of a teacher are read. Throws UserError where they say nothing entry by entry. */
+export function readingOf(card: DetectorCard, file: string): OutputReading {
   try {
-    return { reading: { fields: outputFields(card.decoder, { classes: card.classes.length }), confidence: decoderOf(card).confidence }, background, hintWeight, auxWeight }
+    return { fields: outputFields(card.decoder, { classes: card.classes.length }), confidence: decoderOf(card).confidence }
   } catch (error) {
     throw error instanceof UserError ? new UserError(`${file}: ${error.message}`, { cause: error }) : error
   }
 }
 
 /** The score from which the teacher's detections are labels; undefined: the data labels itself. Throws UserError for one that says nothing. */
-export function labelThresholdOf({ labels, labelThreshold }: Options, { decoder }: DetectorCard): number | undefined {
+export function labelThresholdOf({ labels, labelThreshold }: Pick<Options, 'labels' | 'labelThreshold'>, { decoder }: DetectorCard): number | undefined {
   if (labels === 'data') {
     if (labelThreshold !== undefined) throw new UserError('--label-threshold has no meaning without --labels teacher: the data labels itself; give both, or leave it out')
     return undefined

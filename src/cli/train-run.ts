@@ -5,6 +5,7 @@ import { nodeRuntime } from '../runtime/node.ts'
 import { nodeStore } from '../storage/node.ts'
 import type { Detector } from '../train/detector.ts'
 import { evaluate } from '../train/evaluate.ts'
+import type { DetectorTask } from '../train/task.ts'
 import { assertTrainable, trainDetector } from '../train/train.ts'
 import type { CommonOptions } from './command.ts'
 import type { Context } from './context.ts'
@@ -20,7 +21,10 @@ export interface TrainingRun {
   readonly detector: Detector
   /** Names the model in errors: its file, where it has one. */
   readonly file?: string
-  readonly sources: TrainingData
+  /** What is trained for; released at the end. */
+  readonly task: DetectorTask
+  /** The images with the boxes that count; asked for once, when the work starts. */
+  readonly images: () => Promise<TrainingData>
   readonly options: OptionsOf<ReturnType<typeof trainingFields>> & CommonOptions & DataOptions & { readonly out: string }
   /** What the options come to. */
   readonly optimizing: OptimizerChoice
@@ -28,17 +32,20 @@ export interface TrainingRun {
   readonly context: Context
   /** Added to run.json. */
   readonly extra: object
+  /** Whose boxes AP is measured against, where not the data's. */
+  readonly against?: string
   /** Also measure the detector as it comes. */
   readonly measureBefore: boolean
 }
 
 export async function runTraining(request: TrainingRun): Promise<void> {
-  assertTrainable(request.detector, request.options.batch)
-  return request.run.during(() => train(request))
+  assertTrainable(request.detector, request.options.batch, request.task)
+  return request.run.during(() => train(request).finally(() => request.task.release()))
 }
 
-async function train({ detector, file, sources, options, optimizing, run, context, extra, measureBefore }: TrainingRun): Promise<void> {
+async function train({ detector, file, task, images, options, optimizing, run, context, extra, against, measureBefore }: TrainingRun): Promise<void> {
   const start = performance.now()
+  const sources = await images()
   const listener = both(context.listener, run.listener)
   const session = sessionOptions(options, file)
   const measure = async (d: Detector) => ({ ...modelCost(d.model), ...(await evaluate(d, sources.test, { runtime: nodeRuntime, session, listener })) })
@@ -46,6 +53,7 @@ async function train({ detector, file, sources, options, optimizing, run, contex
   const result = await trainDetector(detector, sources.train, sources.val, {
     runtime: nodeRuntime,
     session,
+    task,
     epochs: options.epochs,
     batch: options.batch,
     ...optimizing,
@@ -73,5 +81,5 @@ async function train({ detector, file, sources, options, optimizing, run, contex
   const record = { ...json, ...optimizing, ...extra, method: measureBefore ? 'finetune' : 'train', arch: detector.card.architecture, data: options.data, split: sources.test.dataset.split, seed: options.seed, options, versions: versionsOf(nodeRuntime) }
   await run.finish({ 'model.onnx': (path) => saveModel(nodeStore(), path, result.detector.model) }, record)
   const rows = { ...(before && { before }), after }
-  context.result(json, `${costTable(rows)}\n\nepoch ${result.best} of ${result.epochs.length} kept, measured on split "${sources.test.dataset.split}"; written to ${run.path}`)
+  context.result(json, `${costTable(rows)}\n\nepoch ${result.best} of ${result.epochs.length} kept, measured on split "${sources.test.dataset.split}"${against === undefined ? '' : ` against ${against}`}; written to ${run.path}`)
 }

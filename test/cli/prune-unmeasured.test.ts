@@ -50,6 +50,7 @@ describe('prune without --data', () => {
     expect(record).toMatchObject({ measured: false, method, data: null, arch: null, before: json.before, after: json.after, widths: json.widths, options: { removeMacs: 0.3 } })
     expect(Object.keys(record.after as object)).toEqual(['params', 'macs'])
     expect(err).toContain(`${join(out, 'pruned.onnx')}: neither trained nor measured. Next: measure it with "espalier eval `)
+    expect(err).toContain(`"espalier finetune ${join(out, 'pruned.onnx')} --teacher ${bare} --data DIR --out RUN"`)
     const feeds = inputsFor(pruned, createRng(1))
     expect((await runOnce(nodeRuntime, pruned, feeds)).head!.dims).toEqual([1, 4, 8, 8])
   })

@@ -3,6 +3,7 @@ import { architectureNames, buildDetector } from '../../detection/models/archite
 import type { Model } from '../../ir/graph.ts'
 import { loadBackbone } from '../../train/backbone.ts'
 import { detectorOf } from '../../train/detector.ts'
+import { multiboxTask } from '../../train/multibox.ts'
 import { defineCommand } from '../command.ts'
 import type { Context } from '../context.ts'
 import { optionalNumber, requiredChoice, text } from '../fields.ts'
@@ -40,7 +41,7 @@ export default defineCommand({
     const fresh = buildDetector(options.arch, { classes: sources.train.dataset.classes, seed: options.seed, size: options.size })
     const backbone = options.weights === undefined ? undefined : await takeWeights(fresh, options.weights, context, run)
     const detector = detectorOf(backbone?.model ?? fresh, options.arch)
-    await runTraining({ detector, sources, options, optimizing, run, context, extra: { backbone: backbone?.report }, measureBefore: false })
+    await runTraining({ detector, task: multiboxTask(detector, options.batch), images: async () => sources, options, optimizing, run, context, extra: { backbone: backbone?.report }, measureBefore: false })
   },
 })
 

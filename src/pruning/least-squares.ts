@@ -24,7 +24,7 @@ export interface FitOptions {
 }
 
 /** Pull towards the weights that the cut left, as a share of the inputs' mean square; it decides where the images say nothing. */
-export const ridge = 1e-2
+const ridge = 1e-2
 
 /**
  * The cut model with weights and biases W of each layer behind a cut such that sum (F_b - X * W)^2 + ridge |W - W_C|^2 is least, F_b being the

@@ -148,7 +148,7 @@ export async function select(detector: Detector, train: ImageSource, options: Pr
   const { criterion, seed } = options
   const groups = chooseGroups(detector, options.budget.groups)
   const { removeParams, removeMacs, round, widths = { rule: 'uniform', images: 0 } } = options.budget
-  const { budget, skipped } = await solveWidths(detector, train, { model: detector.model, groups, removeParams, removeMacs, round }, { ...options, ...widths, mended: (options.recalibrate?.images ?? 0) > 0 && options.recalibrate?.fit === 'weights' })
+  const { budget, skipped } = await solveWidths(detector, train, { model: detector.model, groups, removeParams, removeMacs, round }, { ...options, ...widths })
   if (criterion.needs === 'weights') {
     const { plan, model } = selectByWeights(detector.model, options, budget)
     return { plan, detector: { ...detector, model }, budget, stages: [], passes: { selection: 0, stage: 0, update: 0 }, skipped }

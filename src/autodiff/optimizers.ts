@@ -20,7 +20,15 @@ export interface AdamOptions {
   readonly epsilon?: number
   readonly weightDecay?: number
   readonly clipNorm?: number
+  /**
+   * The rate is relative to each weight's root mean square, 1e-3 at least (Shazeer and Stern, "Adafactor", 2018, section 8): where BatchNormalization
+   * was folded into kernels, or images come as 0 to 255, weights differ in size by hundreds, and no one step fits them all.
+   */
+  readonly relative?: boolean
 }
+
+/** The least size of a weight in relative steps. */
+const leastSize = 1e-3
 
 export type OptimizerOptions = SgdOptions | AdamOptions
 
@@ -56,8 +64,14 @@ export function updateWeight(b: Builder, options: OptimizerOptions, weight: Valu
   const nextV = b.add(b.mul(v, b.scalar(beta2)), b.mul(b.mul(g, g), b.scalar(1 - beta2)))
   const correct = (x: Value, beta: number): Value => b.div(x, b.sub(b.scalar(1), b.op('Pow', [b.scalar(beta), step])))
   const denominator = b.add(b.op('Sqrt', [correct(nextV, beta2)]), b.scalar(options.epsilon ?? 1e-8))
-  const next = b.sub(weight, b.mul(b.div(correct(nextM, beta1), denominator), lr))
+  const direction = b.div(correct(nextM, beta1), denominator)
+  const next = b.sub(weight, b.mul(options.relative ? b.mul(direction, sizeOfWeight(b, weight)) : direction, lr))
   return { next, state: [{ current: m, next: nextM }, { current: v, next: nextV }] }
+}
+
+function sizeOfWeight(b: Builder, weight: Value): Value {
+  const square = b.op('ReduceMean', [b.mul(weight, weight)], { keepdims: 0 })
+  return b.op('Max', [b.op('Sqrt', [square]), b.scalar(leastSize)])
 }
 
 /** Scales all gradients down together to a joint L2 norm of at most `limit`; also returns the norm before. */

@@ -18,7 +18,7 @@ export interface SgdDefaults {
 
 const sgd = { momentum: 0.9, weightDecay: 5e-4 } as const
 /** The same in all commands. */
-const adam = { lr: 0.0003, weightDecay: 0, clip: 10 } as const
+const adam = { lr: 0.002, weightDecay: 0, clip: 10 } as const
 
 /** Small detectors without BatchNormalization hardly move by SGD. */
 export function optimizerFor(follows: Follows): Name {
@@ -32,7 +32,7 @@ export function rateFor(name: Name, sgdRate: number): number {
 const byName = (ofSgd: number | string, ofAdam: number): string => `(default: ${ofSgd} with sgd, ${ofAdam} with adam)`
 
 export function optimizerField(about: string): Field<Name | undefined> {
-  return optionalChoice(['sgd', 'adam'], `${about} (default: ${optimizerFor('labels')} where training follows labels, ${optimizerFor('teacher')} where it follows a teacher)`)
+  return optionalChoice(['sgd', 'adam'], `${about}; adam in steps relative to each weight\'s size (default: ${optimizerFor('labels')} where training follows labels, ${optimizerFor('teacher')} where it follows a teacher)`)
 }
 
 export function rateField(about: string, sgdRate: number): Field<number | undefined> {
@@ -73,5 +73,5 @@ export function chooseOptimizer({ optimizer, lr, momentum, weightDecay, clip }: 
   const rate = lr ?? rateFor(type, defaults.lr)
   if (type === 'sgd') return { rate, optimizer: { type, momentum: momentum ?? sgd.momentum, weightDecay: weightDecay ?? sgd.weightDecay, clipNorm: clip ?? defaults.clip } }
   if (momentum !== undefined) throw new UserError('--momentum has no meaning with adam, which averages gradients its own way; leave it out, or give --optimizer sgd')
-  return { rate, optimizer: { type, weightDecay: weightDecay ?? adam.weightDecay, clipNorm: clip ?? adam.clip } }
+  return { rate, optimizer: { type, relative: true, weightDecay: weightDecay ?? adam.weightDecay, clipNorm: clip ?? adam.clip } }
 }

@@ -86,6 +86,13 @@ describe('optimizer steps', () => {
     close(got.b, want.b)
   })
 
+  it('Adam in steps relative to each weight', async () => {
+    const got = await trained({ type: 'adam', relative: true }, 1, 0.1)
+    // The first step of Adam is the rate itself, whatever the gradient; w has the root mean square sqrt(5/2), b is 0 and counts as 1e-3.
+    close(got.w, [1 - 0.1 * Math.sqrt(2.5), 2 - 0.1 * Math.sqrt(2.5)])
+    close(got.b, [-0.1 * 1e-3, -0.1 * 1e-3])
+  })
+
   it('refuses a weight that no loss depends on, by name', () => {
     expect(() => buildTrainStep((b) => {
       const w = b.input('used', 'float32', [2])

@@ -10,11 +10,11 @@ const sgd = { type: 'sgd', momentum: 0.9, weightDecay: 5e-4 }
 describe('chooseOptimizer', () => {
   it('SGD with the command\'s rate for labels, Adam for a teacher', () => {
     expect(chooseOptimizer({}, 'labels', { lr: 0.01 })).toEqual({ rate: 0.01, optimizer: { ...sgd, clipNorm: undefined } })
-    expect(chooseOptimizer({}, 'teacher', { lr: 0.01 })).toEqual({ rate: 0.0003, optimizer: { type: 'adam', weightDecay: 0, clipNorm: 10 } })
+    expect(chooseOptimizer({}, 'teacher', { lr: 0.01 })).toEqual({ rate: 0.002, optimizer: { type: 'adam', relative: true, weightDecay: 0, clipNorm: 10 } })
   })
 
   it('what is given holds, the rest follows the optimizer', () => {
-    expect(chooseOptimizer({ optimizer: 'adam', weightDecay: 0.1, clip: 1 }, 'labels', { lr: 0.01 })).toEqual({ rate: 0.0003, optimizer: { type: 'adam', weightDecay: 0.1, clipNorm: 1 } })
+    expect(chooseOptimizer({ optimizer: 'adam', weightDecay: 0.1, clip: 1 }, 'labels', { lr: 0.01 })).toEqual({ rate: 0.002, optimizer: { type: 'adam', relative: true, weightDecay: 0.1, clipNorm: 1 } })
     expect(chooseOptimizer({ optimizer: 'sgd', lr: 0.5, momentum: 0, weightDecay: 0 }, 'teacher', { lr: 0.01, clip: 3 })).toEqual({ rate: 0.5, optimizer: { type: 'sgd', momentum: 0, weightDecay: 0, clipNorm: 3 } })
   })
 })
@@ -27,9 +27,9 @@ describe('training after a cut', () => {
   })
 
   it('is Adam where it follows a teacher, as far as nothing else is asked for', () => {
-    expect(finetune({}, 'teacher')).toMatchObject({ rate: 0.0003, optimizer: { type: 'adam', weightDecay: 0, clipNorm: 10 } })
+    expect(finetune({}, 'teacher')).toMatchObject({ rate: 0.002, optimizer: { type: 'adam', relative: true, weightDecay: 0, clipNorm: 10 } })
     expect(finetune({ finetuneOptimizer: 'sgd' }, 'teacher')).toMatchObject({ rate: 0.02, optimizer: { ...sgd, clipNorm: 10 } })
-    expect(finetune({ finetuneOptimizer: 'adam', finetuneLr: '0.01', finetuneWeightDecay: '0.2' }, 'labels')).toMatchObject({ rate: 0.01, optimizer: { type: 'adam', weightDecay: 0.2 } })
+    expect(finetune({ finetuneOptimizer: 'adam', finetuneLr: '0.01', finetuneWeightDecay: '0.2' }, 'labels')).toMatchObject({ rate: 0.01, optimizer: { type: 'adam', relative: true, weightDecay: 0.2 } })
   })
 })
 

@@ -31,7 +31,7 @@ describe('train and finetune', () => {
 
     const tuned = await cliJson('finetune', join(run, 'model.onnx'), ...few, '--epochs', '1', '--optimizer', 'adam', '--out', join(folder, 'tuned'))
     expect(tuned).toMatchObject({ before: { AP: json.AP }, passes: 8, bestEpoch: 1 })
-    expect(readJson(join(folder, 'tuned/run.json'))).toMatchObject({ arch: 'ssd-small', model: join(run, 'model.onnx'), rate: 0.0003, optimizer: { type: 'adam', clipNorm: 10 } })
+    expect(readJson(join(folder, 'tuned/run.json'))).toMatchObject({ arch: 'ssd-small', model: join(run, 'model.onnx'), rate: 0.002, optimizer: { type: 'adam', relative: true, clipNorm: 10 } })
 
     const again = await cli('train', '--arch', 'ssd-small', ...few, '--out', run)
     expect(again.code).toBe(2)

@@ -35,7 +35,7 @@ function stageGraph(w: Workspace, working: Detector, aux: AuxTask | undefined): 
       metrics: { loss, detection, ...(parts && { auxClassification: parts.classification, auxLocalization: parts.localization }) },
       updates: [...m.updates, ...(parts?.updates ?? [])],
     }
-  }, w.options.stageOptimizer === 'sgd' ? { type: 'sgd', momentum: 0.9, weightDecay: 5e-4, clipNorm: w.options.updateClip } : { type: 'adam', clipNorm: w.options.updateClip })
+  }, w.options.stageOptimizer === 'sgd' ? { type: 'sgd', momentum: 0.9, weightDecay: 5e-4, clipNorm: w.options.updateClip } : { type: 'adam', relative: true, clipNorm: w.options.updateClip })
 }
 
 /** Trains the working copy and the auxiliary network (which takes its new weights over); `round` tells one stage's images from another's. */

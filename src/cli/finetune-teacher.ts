@@ -57,7 +57,7 @@ function traitsOf({ model, card }: Detector): Map<string, string> {
 export function finetuneTask(detector: Detector, file: string, teacher: Detector | undefined, options: Options): DetectorTask {
   const { batch, background, teacher: path } = options
   if (teacher && path !== undefined) {
-    return distillTask(teacher, readingOf(teacher.card, path), { runtime: nodeRuntime, session: sessionOptions(options, path), batch, background, hints: [], hintWeight: 0 })
+    return distillTask(teacher, readingOf(teacher, path), { runtime: nodeRuntime, session: sessionOptions(options, path), batch, background, hints: [], hintWeight: 0 })
   }
   try {
     return multiboxTask(detector, batch)

@@ -32,7 +32,7 @@ export function rateFor(name: Name, sgdRate: number): number {
 const byName = (ofSgd: number | string, ofAdam: number): string => `(default: ${ofSgd} with sgd, ${ofAdam} with adam)`
 
 export function optimizerField(about: string): Field<Name | undefined> {
-  return optionalChoice(['sgd', 'adam'], `${about}; adam in steps relative to each weight\'s size (default: ${optimizerFor('labels')} where training follows labels, ${optimizerFor('teacher')} where it follows a teacher)`)
+  return optionalChoice(['sgd', 'adam'], `${about}; adam in steps relative to each weight's size (default: ${optimizerFor('labels')} where training follows labels, ${optimizerFor('teacher')} where it follows a teacher)`)
 }
 
 export function rateField(about: string, sgdRate: number): Field<number | undefined> {

@@ -1,6 +1,7 @@
 /** @file Options of training without the detector's own loss: whom it follows, who labels, what is measured anew. */
 import { decoderOf, type DetectorCard } from '../detection/card.ts'
 import { outputFields } from '../detection/decoders/fields.ts'
+import { valueNamed } from '../ir/walk.ts'
 import type { PruneOptions, TeacherOptions } from '../pruning/prune.ts'
 import { nodeRuntime } from '../runtime/node.ts'
 import { UserError } from '../tensor/error.ts'
@@ -26,16 +27,18 @@ export const teacherFields = {
 type Options = OptionsOf<typeof teacherFields>
 
 /** The teacher that the options ask for; undefined: the labels. Throws UserError where the detector cannot do it. */
-export function teacherOf({ card, defaults }: Detector, { follow, background, hintWeight, auxWeight }: Options, file: string): TeacherOptions | undefined {
+export function teacherOf(detector: Detector, { follow, background, hintWeight, auxWeight }: Options, file: string): TeacherOptions | undefined {
+  const { defaults } = detector
   if (follow === 'labels' && !defaults) throw new UserError(`${file}: has no default boxes in its detector card, so its own loss is not known; give --follow teacher`)
   if ((follow ?? (defaults ? 'labels' : 'teacher')) === 'labels') return undefined
-  return { reading: readingOf(card, file), background, hintWeight, auxWeight }
+  return { reading: readingOf(detector, file), background, hintWeight, auxWeight }
 }
 
 /** How the outputs of a teacher are read. Throws UserError where they say nothing entry by entry. */
-export function readingOf(card: DetectorCard, file: string): OutputReading {
+export function readingOf({ model, card }: Detector, file: string): OutputReading {
+  const rankOf = (output: string): number | undefined => valueNamed(model.graph, output).shape?.length
   try {
-    return { fields: outputFields(card.decoder, { classes: card.classes.length }), confidence: decoderOf(card).confidence }
+    return { fields: outputFields(card.decoder, { classes: card.classes.length, rankOf }), confidence: decoderOf(card).confidence }
   } catch (error) {
     throw error instanceof UserError ? new UserError(`${file}: ${error.message}`, { cause: error }) : error
   }

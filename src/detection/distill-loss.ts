@@ -21,6 +21,8 @@ export interface OutputField {
   readonly bins?: number
   /** What counts as one unit of a regression; default 1. */
   readonly scale?: number
+  /** Locations that share the output's axis, one behind the other; default 1. */
+  readonly locations?: number
   /** Whether the field says what is there or where it is. */
   readonly purpose: 'class' | 'box'
 }
@@ -60,11 +62,11 @@ export function distillLoss(b: Builder, fields: readonly OutputField[], inputs: 
 /** The teacher's confidence, each location once: those of the outputs that hold class fields, else of all. */
 function confidenceMass(b: Builder, fields: readonly OutputField[], { confidence }: DistillInputs): Value {
   const classes = fields.filter((f) => f.purpose === 'class')
-  const axisOf = new Map((classes.length > 0 ? classes : fields).map((f) => [f.output, f.axis]))
+  const fieldOf = new Map((classes.length > 0 ? classes : fields).map((f) => [f.output, f]))
   let mass = b.scalar(0)
-  for (const [output, axis] of axisOf) {
+  for (const [output, { axis, locations = 1 }] of fieldOf) {
     const v = confidence(output)
-    mass = b.add(mass, b.mul(b.sum(v), b.scalar(1 / dimsOf(v)[axis]!)))
+    mass = b.add(mass, b.mul(b.sum(v), b.scalar(locations / dimsOf(v)[axis]!)))
   }
   return b.op('Max', [mass, b.scalar(1)])
 }

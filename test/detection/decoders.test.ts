@@ -4,6 +4,7 @@ import { type DecoderContext, imageOf } from '../../src/detection/decoders/decod
 import { createDecoder, type DecoderOptions } from '../../src/detection/decoders/registry.ts'
 import { createRng } from '../../src/tensor/rng.ts'
 import { f32, i64, type Tensor } from '../../src/tensor/tensor.ts'
+import { mapsOf } from '../support/retinanet.ts'
 
 const { log } = Math
 const logit = (p: number): number => log(p / (1 - p))
@@ -186,24 +187,15 @@ describe('retinanet', () => {
     const rng = createRng('maps')
     const random = (width: number): Tensor => f32(Float32Array.from({ length: 20 * width }, () => rng.next()), [1, 20, width])
     const all = { s: random(3), b: random(4) }
-    /** [1,20,width] as the two maps [1,4 * width,2,2] and [1,4 * width,1,1]. */
-    const mapsOf = (t: Tensor, name: string): Record<string, Tensor> => Object.fromEntries(([[2, 0], [1, 16]] as const).map(([side, first], level) => {
-      const width = t.dims[2]!
-      const area = side * side
-      const data = Float32Array.from({ length: 4 * width * area }, (_, e) => {
-        const [channel, cell] = [Math.floor(e / area), e % area]
-        return t.data[(first + cell * 4 + Math.floor(channel / width)) * width + (channel % width)] as number
-      })
-      return [`${name}${level}`, f32(data, [1, 4 * width, side, side])]
-    }))
+    const layout = { sides: [2, 1], each: 4 }
     const maps: DecoderOptions = { ...flat, scores: ['s0', 's1'], boxes: ['b0', 'b1'] }
-    const outputs = { ...mapsOf(all.s, 's'), ...mapsOf(all.b, 'b') }
+    const outputs = { ...mapsOf(all.s, 's', layout), ...mapsOf(all.b, 'b', layout) }
     const wanted = decoded({ ...flat, maxDetections: 50 }, square(16, 3), all)
     expect(wanted.scores.length).toBeGreaterThan(5)
     expect(decoded({ ...maps, maxDetections: 50 }, square(16, 3), outputs)).toEqual(wanted)
     const [sureFlat, sureMaps] = [createDecoder(flat, square(16, 3)).confidence(all), createDecoder(maps, square(16, 3)).confidence(outputs)]
     for (const name of ['s', 'b'] as const) {
-      for (const [key, t] of Object.entries(mapsOf({ ...all[name], data: sureFlat[name]! }, name))) expect([...sureMaps[key]!]).toEqual([...(t.data as Float32Array)])
+      for (const [key, t] of Object.entries(mapsOf({ ...all[name], data: sureFlat[name]! }, name, layout))) expect([...sureMaps[key]!]).toEqual([...(t.data as Float32Array)])
     }
   })
 })

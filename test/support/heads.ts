@@ -73,6 +73,16 @@ export const yoloxLike = (classes: number, logistic = true, free = false): Model
   b.output(logistic ? b.op('Concat', [boxes, b.op('Sigmoid', [scores])], { axis: 2 }) : b.op('Identity', [all]), 'output')
 }, free)
 
+/** Rows of scores after a sigmoid and of deltas, for nine anchors in each cell of five levels: RetinaNet's outputs. Coarse levels are means of the finest. */
+export const retinanetLike = (classes: number): Model => net(({ b, map }) => {
+  const rows = (width: number): Value => {
+    const finest = map(9 * width, 8)
+    return b.op('Concat', [1, 2, 4, 8, 8].map((k) => b.reshape(b.transpose(b.op('AveragePool', [finest], { kernel_shape: [k, k], strides: [k, k] }), [0, 2, 3, 1]), [1, -1, width])), { axis: 1 })
+  }
+  b.output(b.op('Sigmoid', [rows(classes)]), 'scores')
+  b.output(b.op('Identity', [rows(4)]), 'deltas')
+})
+
 /** A table [1,5,6] of the five best cells: what models with NMS of their own give. */
 export const nmsLike = (): Model => net(({ b, rows }) => {
   const [boxes, scores] = parts(b, rows(5, [8]), 4)

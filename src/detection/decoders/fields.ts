@@ -7,8 +7,16 @@ import type { DecoderOptions } from './registry.ts'
 /** One unit of a decoded box, in pixels and as a share of the input: about a cell of the finest map. */
 const unitOf = { pixels: 8, unit: 0.025 } as const
 
+/** One unit of RetinaNet's deltas, as a share of an anchor's side: that of SSD's offsets, whose variance is 0.1. */
+const retinanetUnit = 0.1
+
+export interface FieldsContext extends Pick<DecoderContext, 'classes'> {
+  /** Number of axes of an output; only asked where a decoder reads outputs of several forms. */
+  readonly rankOf?: (output: string) => number | undefined
+}
+
 /** The fields of all outputs that the decoder reads. Throws UserError where the outputs are choices of the graph's (NMS) and say nothing entry by entry. */
-export function outputFields(options: DecoderOptions, { classes }: Pick<DecoderContext, 'classes'>): OutputField[] {
+export function outputFields(options: DecoderOptions, { classes, rankOf }: FieldsContext): OutputField[] {
   switch (options.type) {
     case 'ssd': {
       const { scores, boxes, scoresAre = 'logits', boxesAre = 'offsets', units = 'pixels' } = options
@@ -40,9 +48,16 @@ export function outputFields(options: DecoderOptions, { classes }: Pick<DecoderC
         { output: options.output, axis: 1, from: 1, to: 5, kind: 'regression', purpose: 'box' },
         { output: options.output, axis: 1, from: 5, to: 5 + classes, kind: 'probability', purpose: 'class' },
       ]
-    case 'retinanet':
+    case 'retinanet': {
+      const { scores, boxes, ratios, scales, variances: [x] } = options
+      const whole = (output: string, width: number): Pick<OutputField, 'output' | 'axis' | 'from' | 'to' | 'locations'> => ({ output, from: 0, ...anchorsOf(output, rankOf?.(output), width, ratios.length * scales.length) })
+      return [
+        ...scores.map((output): OutputField => ({ ...whole(output, classes), kind: scoreKind(options.scoresAre), purpose: 'class' })),
+        ...boxes.map((output): OutputField => ({ ...whole(output, 4), kind: 'regression', scale: retinanetUnit / x, purpose: 'box' })),
+      ]
+    }
     case 'nms':
-      throw new UserError(`a detector of kind "${options.type}" cannot teach yet: its outputs ${options.type === 'nms' ? 'are chosen by NMS in the graph; export it without NMS' : 'are not split into scores and boxes for training; prune it without training (--finetune-epochs 0)'}`)
+      throw new UserError('a detector of kind "nms" cannot teach: its outputs are chosen by NMS in the graph; export it without NMS')
   }
 }
 
@@ -52,6 +67,13 @@ function rows(output: string, axis: number, width: number, kind: FieldKind, scal
     { output, axis, from: 0, to: 4, kind: 'regression', scale, purpose: 'box' },
     { output, axis, from: 4, to: width, kind, purpose: 'class' },
   ]
+}
+
+/** Where an output has the `width` numbers of its anchors: in rows [N,anchors,width], or in a map [N,each * width,H,W]. */
+function anchorsOf(output: string, rank: number | undefined, width: number, each: number): { axis: number; to: number; locations: number } {
+  if (rank === 3) return { axis: 2, to: width, locations: 1 }
+  if (rank === 4) return { axis: 1, to: each * width, locations: each }
+  throw new UserError(`output "${output}" has ${rank === undefined ? 'an unknown number of' : rank} axes, anchors are read from 3 or 4; give another --decoder, or export the model with the shapes of its outputs`)
 }
 
 function scoreKind(scoresAre: 'logits' | 'probabilities'): FieldKind {

@@ -25,6 +25,8 @@ export interface OutputField {
   readonly locations?: number
   /** Whether the field says what is there or where it is. */
   readonly purpose: 'class' | 'box'
+  /** Class scores beside an objectness, which mean something only where there is an object; default false. */
+  readonly conditional?: boolean
 }
 
 export interface DistillInputs {
@@ -45,7 +47,8 @@ const tiny = 1e-6
 
 /**
  * Sums over all locations, divided by the teacher's total confidence (at least 1), so that images with many objects weigh no more than others.
- * Class fields count `background` + (1 - background) confidence, box fields count the confidence. Zero where student and teacher agree.
+ * Class fields count `background` + (1 - background) confidence; box fields, and class scores beside an objectness, count the confidence: of empty
+ * places they say anything, thousands of times. Zero where student and teacher agree.
  */
 export function distillLoss(b: Builder, fields: readonly OutputField[], inputs: DistillInputs, { background }: DistillOptions): { classification: Value; localization: Value } {
   const mass = confidenceMass(b, fields, inputs)
@@ -53,7 +56,7 @@ export function distillLoss(b: Builder, fields: readonly OutputField[], inputs: 
   for (const field of fields) {
     const part = (v: Value): Value => stretch(b, v, field)
     const [student, teacher, confidence] = [part(inputs.student(field.output)), part(inputs.teacher(field.output)), part(inputs.confidence(field.output))]
-    const weight = field.purpose === 'box' ? confidence : b.add(b.mul(confidence, b.scalar(1 - background)), b.scalar(background))
+    const weight = field.purpose === 'box' || field.conditional ? confidence : b.add(b.mul(confidence, b.scalar(1 - background)), b.scalar(background))
     total[field.purpose] = b.add(total[field.purpose], b.sum(divergence(b, field, student, teacher, weight)))
   }
   return { classification: b.div(total.class, mass, 'distill_classification'), localization: b.div(total.box, mass, 'distill_localization') }

@@ -44,6 +44,13 @@ describe('distillLoss', () => {
     expect(got.localization).toBe(0)
   })
 
+  it('weighs class scores beside an objectness by the confidence alone', async () => {
+    const [s, t] = [randoms(18, () => rng.uniform(0.05, 0.95)), randoms(18, () => rng.uniform(0.05, 0.95))]
+    const got = await loss([field(4, 5, 'probability', 'class'), field(5, 9, 'probability', 'class', { conditional: true })], s, t)
+    const term = (i: number): number => klCoin(t[i]!, s[i]!)
+    expect(got.classification).toBeCloseTo(byHand(4, 5, 'class', term) + byHand(5, 9, 'box', term), 4)
+  })
+
   it('compares logits as the coins that they stand for', async () => {
     const [s, t] = [randoms(18, () => rng.normal()), randoms(18, () => rng.normal())]
     const got = await loss([field(4, 9, 'logit', 'class')], s, t)

@@ -43,7 +43,20 @@ describe('outputFields', () => {
   })
 
   it('reads YOLOv3 anchor by anchor: centre and scores are logits, sizes are numbers', () => {
-    expect(outputFields(cases[1]![0], { classes }).slice(3).map((f) => [f.from, f.to, f.kind, f.purpose])).toEqual([[8, 10, 'logit', 'box'], [10, 12, 'regression', 'box'], [12, 16, 'logit', 'class']])
+    const fields = outputFields(cases[1]![0], { classes })
+    expect(fields.slice(4).map((f) => [f.from, f.to, f.kind, f.purpose])).toEqual([[8, 10, 'logit', 'box'], [10, 12, 'regression', 'box'], [12, 13, 'logit', 'class'], [13, 16, 'logit', 'class']])
+    // Two anchors share the axis: a cell has two locations.
+    for (const f of fields) expect(f.locations).toBe(2)
+  })
+
+  it.each(['yolov3', 'yolov5', 'yolox', 'fastestdet'])('%s: classes are those of an object, objectness stands everywhere', (type) => {
+    const scores = outputFields(cases.find(([o]) => o.type === type)![0], context).filter((f) => f.purpose === 'class')
+    for (const f of scores) expect(f.conditional ?? false, `${f.from}`).toBe(f.to - f.from === classes)
+    expect(scores.some((f) => f.conditional)).toBe(true)
+  })
+
+  it.each(['ssd', 'yolov8', 'nanodet', 'retinanet'])('%s: class scores say by themselves whether something is there', (type) => {
+    for (const f of outputFields(cases.find(([o]) => o.type === type)![0], context)) expect(f.conditional).toBeUndefined()
   })
 
   it('refuses outputs that say nothing entry by entry, or whose form is not known', () => {

@@ -28,15 +28,18 @@ export function outputFields(options: DecoderOptions, { classes, rankOf }: Field
     case 'yolov3':
       return options.heads.flatMap(({ output, anchors }) => anchors.flatMap((_, a) => {
         const first = a * (5 + classes)
-        const field = (from: number, to: number, kind: FieldKind, purpose: OutputField['purpose']): OutputField => ({ output, axis: 1, from: first + from, to: first + to, kind, purpose })
-        return [field(0, 2, 'logit', 'box'), field(2, 4, 'regression', 'box'), field(4, 5 + classes, 'logit', 'class')]
+        const field = (from: number, to: number, kind: FieldKind, purpose: OutputField['purpose']): OutputField => ({ output, axis: 1, from: first + from, to: first + to, kind, locations: anchors.length, purpose })
+        return [field(0, 2, 'logit', 'box'), field(2, 4, 'regression', 'box'), field(4, 5, 'logit', 'class'), { ...field(5, 5 + classes, 'logit', 'class'), conditional: true }]
       }))
     case 'yolov5':
-      return rows(options.output, 2, 5 + classes, 'probability', unitOf[options.units])
+      return objectRows(options.output, classes, 'probability', unitOf[options.units])
     case 'yolov8':
-      return rows(options.output, 1, 4 + classes, 'probability', unitOf[options.units])
+      return [
+        { output: options.output, axis: 1, from: 0, to: 4, kind: 'regression', scale: unitOf[options.units], purpose: 'box' },
+        { output: options.output, axis: 1, from: 4, to: 4 + classes, kind: 'probability', purpose: 'class' },
+      ]
     case 'yolox':
-      return rows(options.output, 2, 5 + classes, scoreKind(options.scoresAre), 1)
+      return objectRows(options.output, classes, scoreKind(options.scoresAre), 1)
     case 'nanodet':
       return options.levels.flatMap(({ scores, boxes }): OutputField[] => [
         { output: scores, axis: 2, from: 0, to: classes, kind: scoreKind(options.scoresAre), purpose: 'class' },
@@ -46,7 +49,7 @@ export function outputFields(options: DecoderOptions, { classes, rankOf }: Field
       return [
         { output: options.output, axis: 1, from: 0, to: 1, kind: 'probability', purpose: 'class' },
         { output: options.output, axis: 1, from: 1, to: 5, kind: 'regression', purpose: 'box' },
-        { output: options.output, axis: 1, from: 5, to: 5 + classes, kind: 'probability', purpose: 'class' },
+        { output: options.output, axis: 1, from: 5, to: 5 + classes, kind: 'probability', purpose: 'class', conditional: true },
       ]
     case 'retinanet': {
       const { scores, boxes, ratios, scales, variances: [x] } = options
@@ -61,11 +64,12 @@ export function outputFields(options: DecoderOptions, { classes, rankOf }: Field
   }
 }
 
-/** Rows that begin with four box numbers, scores behind them. */
-function rows(output: string, axis: number, width: number, kind: FieldKind, scale: number): OutputField[] {
+/** Rows of four box numbers, objectness, and the classes of an object. */
+function objectRows(output: string, classes: number, kind: FieldKind, scale: number): OutputField[] {
   return [
-    { output, axis, from: 0, to: 4, kind: 'regression', scale, purpose: 'box' },
-    { output, axis, from: 4, to: width, kind, purpose: 'class' },
+    { output, axis: 2, from: 0, to: 4, kind: 'regression', scale, purpose: 'box' },
+    { output, axis: 2, from: 4, to: 5, kind, purpose: 'class' },
+    { output, axis: 2, from: 5, to: 5 + classes, kind, purpose: 'class', conditional: true },
   ]
 }
 

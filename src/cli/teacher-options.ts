@@ -9,6 +9,7 @@ import type { Detector } from '../train/detector.ts'
 import { distillTask, type OutputReading } from '../train/distill.ts'
 import { assertTrainable } from '../train/train.ts'
 import { choice, number, optionalChoice, type OptionsOf, optionalNumber } from './fields.ts'
+import type { Follows } from './optimizer-options.ts'
 
 /** Score from which a detection of the teacher is a label. */
 const defaultThreshold = 0.4
@@ -26,11 +27,14 @@ export const teacherFields = {
 
 type Options = OptionsOf<typeof teacherFields>
 
-/** The teacher that the options ask for; undefined: the labels. Throws UserError where the detector cannot do it. */
-export function teacherOf(detector: Detector, { follow, background, hintWeight, auxWeight }: Options, file: string): TeacherOptions | undefined {
-  const { defaults } = detector
+/** Whom training follows. Throws UserError for labels where the detector has no loss of its own. */
+export function followsOf({ defaults }: Detector, { follow }: Options, file: string): Follows {
   if (follow === 'labels' && !defaults) throw new UserError(`${file}: has no default boxes in its detector card, so its own loss is not known; give --follow teacher`)
-  if ((follow ?? (defaults ? 'labels' : 'teacher')) === 'labels') return undefined
+  return follow ?? (defaults ? 'labels' : 'teacher')
+}
+
+/** The detector as the teacher that the options ask for. Throws UserError where its outputs cannot teach. */
+export function teacherOf(detector: Detector, { background, hintWeight, auxWeight }: Options, file: string): TeacherOptions {
   return { reading: readingOf(detector, file), background, hintWeight, auxWeight }
 }
 
@@ -56,8 +60,8 @@ export function labelThresholdOf({ labels, labelThreshold }: Pick<Options, 'labe
 }
 
 /** How the cut detector is mended without training, and on how many images. */
-export function recalibrateOf({ recalibrate, fit }: Options, teacher: TeacherOptions | undefined): NonNullable<PruneOptions['recalibrate']> {
-  return { images: recalibrate ?? (teacher ? 128 : 0), fit }
+export function recalibrateOf({ recalibrate, fit }: Options, follows: Follows): NonNullable<PruneOptions['recalibrate']> {
+  return { images: recalibrate ?? (follows === 'teacher' ? 128 : 0), fit }
 }
 
 /** Throws UserError where an operator without a gradient is in the way of training with this teacher (or with the labels). */

@@ -28,7 +28,7 @@ import { moreImagesField, openPruneImages } from '../prune-sources.ts'
 import { pruneUnmeasured } from '../prune-unmeasured.ts'
 import { both, openRunFolder, versionsOf } from '../run-folder.ts'
 import { sessionOptions } from '../session.ts'
-import { assertTrainableWith, labelThresholdOf, recalibrateOf, teacherFields, teacherOf } from '../teacher-options.ts'
+import { assertTrainableWith, followsOf, labelThresholdOf, recalibrateOf, teacherFields, teacherOf } from '../teacher-options.ts'
 import { augmentField, augmentOf, outFields } from '../training-options.ts'
 
 const fields = {
@@ -80,17 +80,18 @@ async function chooseAndPrune(path: string, options: Options & { readonly data: 
   const { detector, unfolded } = await openDetector(path, { request: await cardRequest(options), session: sessionOptions(options, path), note: context.note })
   // What cannot be done is told before anything takes time.
   const before = costOf(detector.model, path)
-  const teacher = teacherOf(detector, options, path)
-  const follows = teacher ? 'teacher' : 'labels'
+  const follows = followsOf(detector, options, path)
   const finetune = finetuneOf(options, follows)
   const lcp = criterion.needs === 'gradients' ? lcpOf(options, follows) : lcpDefaults
   const tunes = !options.dryRun && (finetune.epochs > 0 || finetune.totalPasses !== undefined)
-  if (criterion.needs === 'gradients' || tunes) assertTrainableWith(detector, teacher, criterion.needs === 'gradients' ? lcp.batch : finetune.batch)
+  const trains = criterion.needs === 'gradients' || tunes
+  const teacher = trains && follows === 'teacher' ? teacherOf(detector, options, path) : undefined
+  if (trains) assertTrainableWith(detector, teacher, criterion.needs === 'gradients' ? lcp.batch : finetune.batch)
   const { round, removeParams, removeMacs } = budget
   const groups = chooseGroups(detector, budget.groups)
   solveBudget({ model: detector.model, groups, round, removeParams, removeMacs })
   if (criterion.needs === 'gradients') stageEndsOf(detector, lcp, groups, path)
-  const images = await openPruneImages({ detector, options, threshold: labelThresholdOf(options, detector.card), readsLabels: teacher === undefined, keep: finetune.keep, context, log: run.log })
+  const images = await openPruneImages({ detector, options, threshold: labelThresholdOf(options, detector.card), readsLabels: trains && follows === 'labels', keep: finetune.keep, context, log: run.log })
   const { train, test } = images.sources
   const count = train.dataset.samples.length
   if (tunes && count < finetune.batch) throw new UserError(`split "${train.dataset.split}" has ${count} images, less than a batch of ${finetune.batch} of the training after the cut; choose a smaller --finetune-batch`)
@@ -102,7 +103,7 @@ async function chooseAndPrune(path: string, options: Options & { readonly data: 
     lcp,
     finetune,
     teacher,
-    recalibrate: recalibrateOf(options, teacher),
+    recalibrate: recalibrateOf(options, follows),
     augment: augmentOf(options),
     seed: options.seed,
     listener: both(context.listener, run.listener),

@@ -1,6 +1,6 @@
 /** @file Stages: which auxiliary network judges a group's channels. */
 import type { Graph, Model, Node, Value } from '../ir/graph.ts'
-import { valueNamed } from '../ir/walk.ts'
+import { ancestors, valueNamed } from '../ir/walk.ts'
 import type { Detector } from '../train/detector.ts'
 import type { ChannelGroup } from './groups.ts'
 
@@ -44,21 +44,30 @@ const layersPerStage = 5
 const mostStages = 3
 
 /**
- * Stage ends of a model whose card names none: feature maps, as evenly spaced over the layers that read prunable channels as the graph allows,
- * input to output; the part after the last is left to the detector's own loss. Empty where the model has no feature map to take.
+ * Stage ends of a model whose card names none, input to output; the part after the last is left to the detector's own loss. Empty where the model
+ * has no feature map to take.
+ *
+ * Of k ends, the last should have k/(k+1) of the layers that read prunable channels before it. Heads may leave no such map, so the last end is
+ * chosen first, and the others then divide evenly what it has before it; each depends on the one before. A map costs the number of layers by
+ * which it misses its place, and one more for each layer and each value that bypasses it. So a map of the trunk or neck, on which all scales of a
+ * detector depend, is preferred to one in a side branch, in the head of one scale, inside a residual block, or with half of the channels before a
+ * shuffle. Of equal ones the latest is taken: auxiliary networks judge more layers by it.
  */
 export function evenStageEnds(model: Model, groups: readonly ChannelGroup[]): string[] {
   const layers = new Set(groups.filter((g) => g.prunable).flatMap((g) => g.consumers.map((c) => c.node)))
   const count = Math.min(mostStages, Math.max(1, Math.floor(layers.size / layersPerStage)))
-  const maps = featureMaps(model.graph, layers)
-  const ends = new Set<FeatureMap>()
-  for (let i = 1; i <= count && maps.length > 0; i++) {
-    const target = (layers.size * i) / (count + 1)
-    // Layers that lie neither before nor behind a map lie beside it: a map in a side branch has many, one in the trunk has few.
-    const distance = ({ before, behind }: FeatureMap): number => Math.abs(before - target) + layers.size - before - behind
-    ends.add(maps.reduce((best, map) => (distance(map) < distance(best) ? map : best)))
+  let maps = featureMaps(model.graph, layers)
+  let target = (layers.size * count) / (count + 1)
+  const ends: string[] = []
+  for (let left = count - 1; left >= 0 && maps.length > 0; left--) {
+    const cost = ({ before, bypasses }: FeatureMap): number => Math.abs(before.size - target) + bypasses
+    const end = maps.reduce((best, map) => (cost(map) <= cost(best) ? map : best))
+    ends.unshift(end.value.name)
+    // With a layer between, so that no stage is empty.
+    maps = maps.filter((map) => [...map.behind].some((layer) => end.before.has(layer)))
+    target = (end.before.size * left) / (left + 1)
   }
-  return maps.filter((map) => ends.has(map)).map((map) => map.value.name)
+  return ends
 }
 
 /** The stage ends of a detector by name: those asked for, else its card's, else evenly spaced ones. */
@@ -67,32 +76,43 @@ export function chosenStageEnds({ model, card }: Pick<Detector, 'model' | 'card'
   return named.length > 0 ? named : evenStageEnds(model, groups)
 }
 
-/** A map [N,C,H,W], with how many layers it depends on and how many depend on it. */
+/** A map [N,C,H,W] among the layers. */
 interface FeatureMap {
   readonly value: Value
-  readonly before: number
-  readonly behind: number
+  /** Layers that it depends on. */
+  readonly before: ReadonlySet<Node>
+  /** Layers that depend on it. */
+  readonly behind: ReadonlySet<Node>
+  /** Number of layers that are neither, and of values upstream of it that are read elsewhere too. */
+  readonly bypasses: number
 }
 
 /** Maps of more than one cell that some layer reads, in graph order. */
 function featureMaps(graph: Graph, layers: ReadonlySet<Node>): FeatureMap[] {
-  const before = new Map<Value, ReadonlySet<Node>>()
-  const behind = new Map<Value, ReadonlySet<Node>>()
-  const union = (known: ReadonlyMap<Value, ReadonlySet<Node>>, values: Iterable<Value | undefined>): Set<Node> => new Set([...values].flatMap((v) => (v ? [...(known.get(v) ?? [])] : [])))
-  for (const node of graph.nodes) {
-    const all = union(before, node.inputs)
-    if (layers.has(node)) all.add(node)
-    for (const v of node.outputs) if (v) before.set(v, all)
-  }
-  for (const node of [...graph.nodes].reverse()) {
-    const all = union(behind, node.outputs)
-    if (layers.has(node)) all.add(node)
-    for (const v of node.inputs) if (v) behind.set(v, new Set([...(behind.get(v) ?? []), ...all]))
-  }
   return graph.nodes.flatMap((node) => node.outputs).flatMap((value) => {
     if (!value || !isMap(value) || ![...value.uses].some((use) => layers.has(use.node))) return []
-    return [{ value, before: before.get(value)!.size, behind: behind.get(value)?.size ?? 0 }]
+    const upstream = new Set(ancestors(graph, [value]))
+    const before = intersection(layers, upstream)
+    const behind = intersection(layers, dependents(graph, value))
+    const readElsewhere = [...upstream].flatMap((node) => node.outputs).filter((v) => v && v !== value && [...v.uses].some((use) => !upstream.has(use.node)))
+    return [{ value, before, behind, bypasses: layers.size - before.size - behind.size + readElsewhere.length }]
   })
+}
+
+/** Nodes that depend on a value. */
+function dependents(graph: Graph, value: Value): Set<Node> {
+  const found = new Set<Node>()
+  const values = new Set<Value>([value])
+  for (const node of graph.nodes) {
+    if (!node.inputs.some((v) => v && values.has(v))) continue
+    found.add(node)
+    for (const v of node.outputs) if (v) values.add(v)
+  }
+  return found
+}
+
+function intersection(a: ReadonlySet<Node>, b: ReadonlySet<Node>): Set<Node> {
+  return new Set([...a].filter((node) => b.has(node)))
 }
 
 /** [N,C,H,W] of known size, N aside, with more than one cell. */

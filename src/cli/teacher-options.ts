@@ -16,8 +16,8 @@ const defaultThreshold = 0.4
 
 export const teacherFields = {
   follow: optionalChoice(['labels', 'teacher'], 'what training follows: labels, by SSD\'s own loss; or the unpruned detector, on raw outputs and feature maps, without labels (default: labels where the card has default boxes, else teacher)'),
-  background: number('X', 'teacher: weight of class scores where it sees nothing, beside 1 where it is sure', 0.25, { min: 0, max: 1 }),
-  hintWeight: number('X', 'teacher: weight of the feature maps at the stage ends in the last fine-tuning', 1, { min: 0 }),
+  background: number('X', 'teacher: weight of softmaxed class scores (SSD\'s) where it sees nothing, beside 1 where it is sure', 0.25, { min: 0, max: 1 }),
+  hintWeight: number('X', 'teacher: weight of the feature maps at the stage ends in the last fine-tuning', 10, { min: 0 }),
   auxWeight: number('X', 'teacher: weight of the auxiliary networks\' loss at the stage ends in the last fine-tuning, on images with boxes; 0: none', 0, { min: 0 }),
   labels: choice(['data', 'teacher'], 'whose boxes count in the training images: the data\'s, or the unpruned detector\'s own detections; data without labels, or of other classes than the model\'s, is then measured against these too', 'data'),
   labelThreshold: optionalNumber('SCORE', `labels of the teacher: detections scored this or higher (default: ${defaultThreshold})`, { above: 0, below: 1 }),

@@ -38,17 +38,24 @@ export interface DistillInputs {
 }
 
 export interface DistillOptions {
-  /** Weight of class entries where the teacher sees nothing, beside 1 where it is sure: without it nothing would keep false alarms down. */
+  /** Weight of softmaxed class rows where the teacher sees nothing, beside 1 where it is sure: without it nothing would keep false alarms down. */
   readonly background: number
 }
+
+/**
+ * Scores that are coins of their own count by how far student and teacher are apart, |s - t|^2, as in the quality focal loss (Li et al., "Generalized
+ * Focal Loss", NeurIPS 2020, equation 2): a detector says some hundred thousand next to nothing an image, and matching those to the last digit would
+ * outweigh the few that matter. The factor makes up for the squares: it brings the terms to the size of the boxes'.
+ */
+const focusFactor = 40
 
 /** Keeps logarithms finite; float32 resolves 1 - 1e-6. */
 const tiny = 1e-6
 
 /**
  * Sums over all locations, divided by the teacher's total confidence (at least 1), so that images with many objects weigh no more than others.
- * Class fields count `background` + (1 - background) confidence; box fields, and class scores beside an objectness, count the confidence: of empty
- * places they say anything, thousands of times. Zero where student and teacher agree.
+ * Box fields count the teacher's confidence; softmaxed class rows `background` + (1 - background) confidence; other class scores by how far the two are
+ * apart, and where they stand beside an objectness, by the confidence too: of empty places they say anything. Zero where student and teacher agree.
  */
 export function distillLoss(b: Builder, fields: readonly OutputField[], inputs: DistillInputs, { background }: DistillOptions): { classification: Value; localization: Value } {
   const mass = confidenceMass(b, fields, inputs)
@@ -56,10 +63,19 @@ export function distillLoss(b: Builder, fields: readonly OutputField[], inputs: 
   for (const field of fields) {
     const part = (v: Value): Value => stretch(b, v, field)
     const [student, teacher, confidence] = [part(inputs.student(field.output)), part(inputs.teacher(field.output)), part(inputs.confidence(field.output))]
-    const weight = field.purpose === 'box' || field.conditional ? confidence : b.add(b.mul(confidence, b.scalar(1 - background)), b.scalar(background))
+    const weight = weightOf(b, field, student, teacher, confidence, background)
     total[field.purpose] = b.add(total[field.purpose], b.sum(divergence(b, field, student, teacher, weight)))
   }
   return { classification: b.div(total.class, mass, 'distill_classification'), localization: b.div(total.box, mass, 'distill_localization') }
+}
+
+function weightOf(b: Builder, { purpose, kind, conditional }: OutputField, student: Value, teacher: Value, confidence: Value, background: number): Value {
+  if (purpose === 'box') return confidence
+  if (kind === 'softmax' || kind === 'regression') return b.add(b.mul(confidence, b.scalar(1 - background)), b.scalar(background))
+  const score = (v: Value): Value => (kind === 'logit' ? b.op('Sigmoid', [v]) : v)
+  const apart = b.sub(score(student), score(teacher))
+  const focus = b.mul(b.mul(apart, apart), b.scalar(focusFactor))
+  return conditional ? b.mul(focus, confidence) : focus
 }
 
 /** The teacher's confidence, each location once: those of the outputs that hold class fields, else of all. */

@@ -159,7 +159,7 @@ describe('prune', () => {
     const json = await cliJson('prune', model, ...few, '--method', 'l1', '--remove-params', '0.4', '--finetune-epochs', '2', '--follow', 'teacher', '--recalibrate', '4', '--finetune-batch', '4', '--out', out)
     expect(json).toMatchObject({ passes: { finetune: 16, total: 16 }, certificate: { ok: true, sameWeights: false } })
     const { epochs, options } = readJson(join(out, 'run.json')) as unknown as { epochs: { classification: number; localization: number }[]; options: Record<string, unknown> }
-    expect(options).toMatchObject({ follow: 'teacher', recalibrate: 4, background: 0.25, hintWeight: 1 })
+    expect(options).toMatchObject({ follow: 'teacher', recalibrate: 4, background: 0.25, hintWeight: 10 })
     // The teacher's loss, a divergence from scores of random weights, is far below that of labels (a multibox loss of about 10).
     for (const e of epochs) expect(e.classification + e.localization).toBeLessThan(5)
     expect(readFileSync(join(out, 'log.txt'), 'utf8')).toContain('weights are fitted on 4 images')

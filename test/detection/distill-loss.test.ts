@@ -27,6 +27,9 @@ async function loss(fields: readonly OutputField[], student: readonly number[], 
 
 const field = (from: number, to: number, kind: OutputField['kind'], purpose: OutputField['purpose'], more: Partial<OutputField> = {}): OutputField => ({ output: 'out', axis: 2, from, to, kind, purpose, ...more })
 
+/** Coins of class scores: KL, focused on what is apart. */
+const focused = (t: number, s: number): number => 40 * (t - s) ** 2 * klCoin(t, s)
+
 /** Sum over locations and entries `from`..`to` of weight times `term`, over the mass (0.9 is below 1, so 1). */
 function byHand(from: number, to: number, purpose: OutputField['purpose'], term: (at: number) => number, background = 0.25): number {
   let sum = 0
@@ -40,21 +43,21 @@ describe('distillLoss', () => {
   it('compares probabilities as coins', async () => {
     const [s, t] = [randoms(18, () => rng.uniform(0.05, 0.95)), randoms(18, () => rng.uniform(0.05, 0.95))]
     const got = await loss([field(4, 9, 'probability', 'class')], s, t)
-    expect(got.classification).toBeCloseTo(byHand(4, 9, 'class', (i) => klCoin(t[i]!, s[i]!)), 4)
+    expect(got.classification).toBeCloseTo(byHand(4, 9, 'class', (i) => focused(t[i]!, s[i]!), 1), 4)
     expect(got.localization).toBe(0)
   })
 
   it('weighs class scores beside an objectness by the confidence alone', async () => {
     const [s, t] = [randoms(18, () => rng.uniform(0.05, 0.95)), randoms(18, () => rng.uniform(0.05, 0.95))]
     const got = await loss([field(4, 5, 'probability', 'class'), field(5, 9, 'probability', 'class', { conditional: true })], s, t)
-    const term = (i: number): number => klCoin(t[i]!, s[i]!)
-    expect(got.classification).toBeCloseTo(byHand(4, 5, 'class', term) + byHand(5, 9, 'box', term), 4)
+    const term = (i: number): number => focused(t[i]!, s[i]!)
+    expect(got.classification).toBeCloseTo(byHand(4, 5, 'class', term, 1) + byHand(5, 9, 'box', term), 4)
   })
 
   it('compares logits as the coins that they stand for', async () => {
     const [s, t] = [randoms(18, () => rng.normal()), randoms(18, () => rng.normal())]
     const got = await loss([field(4, 9, 'logit', 'class')], s, t)
-    expect(got.classification).toBeCloseTo(byHand(4, 9, 'class', (i) => klCoin(sigmoid(t[i]!), sigmoid(s[i]!))), 4)
+    expect(got.classification).toBeCloseTo(byHand(4, 9, 'class', (i) => focused(sigmoid(t[i]!), sigmoid(s[i]!)), 1), 4)
   })
 
   it('compares boxes by smooth L1 in units of the scale, weighted by the confidence alone', async () => {

@@ -100,7 +100,7 @@ describe('retinanet as a teacher', () => {
     for (let a = 0; a < 20; a++) {
       const sure = sigmoid(Math.max(...t.s.subarray(classes * a, classes * (a + 1))))
       mass += sure
-      for (let c = classes * a; c < classes * (a + 1); c++) wanted[0]! += (0.25 + 0.75 * sure) * coin(sigmoid(t.s[c]!), sigmoid(s.s[c]!))
+      for (let c = classes * a; c < classes * (a + 1); c++) wanted[0]! += 40 * (sigmoid(t.s[c]!) - sigmoid(s.s[c]!)) ** 2 * coin(sigmoid(t.s[c]!), sigmoid(s.s[c]!))
       for (let k = 4 * a; k < 4 * a + 4; k++) {
         // A tenth of an anchor is 0.2 of a delta whose variance is 0.5.
         const d = Math.abs(t.b[k]! - s.b[k]!) / 0.2

@@ -57,14 +57,14 @@ function pruningTable(runs: readonly Run[]): string[] {
     const own = runs.filter((r) => r.method === method)
     const of = (at: 'before' | 'cut' | 'after', key: keyof Numbers): number[] => own.map((r) => r[at]![key])
     const lost = (key: 'AP' | 'AP50'): string => (100 * mean(own.map((r) => r.before![key] - r.after![key]))).toFixed(1)
-    const removed = mean(own.map((r) => 1 - r.after!.params / r.before!.params))
+    const removed = (key: 'params' | 'macs'): string => `${(100 * mean(own.map((r) => 1 - r.after![key] / r.before![key]))).toFixed(1)}%`
     const passes = own.map((r) => (typeof r.passes === 'number' ? r.passes : r.passes.total))
     return row([
-      method, String(own.length), `${(100 * removed).toFixed(1)}%`, points(of('before', 'AP')), points(of('cut', 'AP')), points(of('after', 'AP')), lost('AP'),
+      method, String(own.length), removed('params'), removed('macs'), points(of('before', 'AP')), points(of('cut', 'AP')), points(of('after', 'AP')), lost('AP'),
       points(of('after', 'AP50')), lost('AP50'), points(of('after', 'AP75')), passes.map(String).join(', '), minutes(own.map((r) => r.seconds)),
     ])
   })
-  const header = ['method', 'seeds', 'params removed', 'AP before', 'AP just cut', 'AP after', 'AP points lost', 'AP50 after', 'AP50 points lost', 'AP75 after', 'passes', 'time']
+  const header = ['method', 'seeds', 'params removed', 'MACs removed', 'AP before', 'AP just cut', 'AP after', 'AP points lost', 'AP50 after', 'AP50 points lost', 'AP75 after', 'passes', 'time']
   return [row(header), row(header.map(() => '---')), ...lines]
 }
 

@@ -23,9 +23,10 @@ interface Run extends Numbers {
   after?: Numbers
   bestEpoch: number
   epochs: { AP?: number }[]
-  /** Rates that were not given are in `finetune` alone. */
-  options: { finetuneLr?: number; stageEpochs: number; stageLr: number }
+  /** Rates that were not given are in `finetune` and `lcp` alone. */
+  options: { finetuneLr?: number; stageEpochs: number; stageLr?: number }
   finetune?: { rate: number }
+  lcp?: { stageRate: number }
   certificate?: { maxRelError: number }
 }
 
@@ -71,7 +72,7 @@ function pruningTable(runs: readonly Run[]): string[] {
 /** Runs that options were chosen by: on the validation split. */
 function optionsTable(runs: readonly Run[]): string[] {
   const best = (r: Run): number => Math.max(...r.epochs.map((e) => e.AP ?? -1))
-  const rows = [...runs].sort((a, b) => best(a) - best(b)).map((r) => row([String(r.finetune?.rate ?? r.options.finetuneLr), String(r.options.stageEpochs), String(r.options.stageLr), best(r).toFixed(3)]))
+  const rows = [...runs].sort((a, b) => best(a) - best(b)).map((r) => row([String(r.finetune?.rate ?? r.options.finetuneLr), String(r.options.stageEpochs), String(r.lcp?.stageRate ?? r.options.stageLr), best(r).toFixed(3)]))
   return [row(['fine-tuning rate', 'stage epochs', 'stage rate', 'best val AP']), row(['---', '---', '---', '---']), ...rows]
 }
 

@@ -109,7 +109,7 @@ async function chooseAndPrune(path: string, options: Options & { readonly data: 
     listener: both(context.listener, run.listener),
   }
   const identity = await fileIdentity(path)
-  const origin = { model: path, method: options.method, arch: detector.card.architecture, data: options.data, split: test.dataset.split, seed: options.seed, options, versions: versionsOf(nodeRuntime) }
+  const origin = { model: path, method: options.method, arch: detector.card.architecture, data: options.data, split: test.dataset.split, seed: options.seed, options, ...(criterion.needs === 'gradients' && { lcp }), versions: versionsOf(nodeRuntime) }
   await run.during(async () => {
     const start = performance.now()
     const sources = await images.label({ train: criterion.needs === 'gradients' || !options.dryRun, measured: !options.dryRun }, pruning)

@@ -69,6 +69,31 @@ export function distillLoss(b: Builder, fields: readonly OutputField[], inputs: 
   return { classification: b.div(total.class, mass, 'distill_classification'), localization: b.div(total.box, mass, 'distill_localization') }
 }
 
+/**
+ * How far outputs are from a reference's, to compare cuts by: the relative squared error |s - t|^2 / |t|^2 of what they say (probabilities where they are
+ * scores or bins), averaged over the fields. Boxes, and class scores beside an objectness, count by the reference's confidence. 0 where they agree, 1
+ * where all is 0. Unlike the loss it has no logarithms, which small scores would rule.
+ */
+export function relativeError(b: Builder, fields: readonly OutputField[], inputs: DistillInputs): Value {
+  let sum = b.scalar(0)
+  for (const field of fields) {
+    const said = (v: Value): Value => probabilities(b, field, stretch(b, v, field))
+    const [s, t] = [said(inputs.student(field.output)), said(inputs.teacher(field.output))]
+    const weight = field.purpose === 'box' || field.conditional ? stretch(b, inputs.confidence(field.output), field) : undefined
+    const energy = (v: Value): Value => b.sum(weight ? b.mul(weight, b.mul(v, v)) : b.mul(v, v))
+    sum = b.add(sum, b.div(energy(b.sub(s, t)), b.op('Max', [energy(t), b.scalar(tiny)])))
+  }
+  return b.mul(sum, b.scalar(1 / fields.length))
+}
+
+function probabilities(b: Builder, { kind, axis, from, to, bins = to - from }: OutputField, v: Value): Value {
+  if (kind === 'logit') return b.op('Sigmoid', [v])
+  if (kind !== 'softmax') return v
+  const dims = dimsOf(v)
+  const rows = b.reshape(v, [...dims.slice(0, axis), dims[axis]! / bins, bins, ...dims.slice(axis + 1)])
+  return b.reshape(b.op('Softmax', [rows], { axis: axis + 1 }), dims)
+}
+
 function weightOf(b: Builder, { purpose, kind, conditional }: OutputField, student: Value, teacher: Value, confidence: Value, background: number): Value {
   if (purpose === 'box') return confidence
   if (kind === 'softmax' || kind === 'regression') return b.add(b.mul(confidence, b.scalar(1 - background)), b.scalar(background))

@@ -28,7 +28,7 @@ import { type Fit, recalibrate } from './recalibrate.ts'
 import { resolvePlan } from './resolve-plan.ts'
 import { chosenStageEnds } from './stages.ts'
 import { applyPlan } from './surgery.ts'
-import { solveWidths, type WidthRule } from './widths.ts'
+import { solveWidths, type WidthsOptions } from './widths.ts'
 
 /** "inner": channels that one layer produces, as the paper prunes; "all": residual streams too. */
 export type GroupChoice = 'inner' | 'all'
@@ -40,7 +40,7 @@ export interface BudgetRequest {
   readonly round: number
   readonly groups: GroupChoice
   /** Default: uniform. */
-  readonly widths?: { readonly rule: WidthRule; readonly images: number }
+  readonly widths?: Pick<WidthsOptions, 'rule' | 'images'>
 }
 
 export interface FinetuneOptions {
@@ -73,6 +73,8 @@ export interface PruneOptions {
   readonly finetune: FinetuneOptions
   /** Whom training follows while pruning and after it; undefined: the labels, by the detector's own loss. */
   readonly teacher?: TeacherOptions
+  /** How sensitive widths read the outputs; default: all numbers alike. */
+  readonly reading?: OutputReading
   /** Images on which the cut detector is mended without training, and how (see recalibrate); default: it is left. */
   readonly recalibrate?: { readonly images: number; readonly fit: Fit }
   readonly augment: AugmentOptions
@@ -148,7 +150,7 @@ export async function select(detector: Detector, train: ImageSource, options: Pr
   const { criterion, seed } = options
   const groups = chooseGroups(detector, options.budget.groups)
   const { removeParams, removeMacs, round, widths = { rule: 'uniform', images: 0 } } = options.budget
-  const { budget, skipped } = await solveWidths(detector, train, { model: detector.model, groups, removeParams, removeMacs, round }, { ...options, ...widths })
+  const { budget, skipped } = await solveWidths(detector, train, { model: detector.model, groups, removeParams, removeMacs, round }, { ...options, ...widths, reading: options.reading })
   if (criterion.needs === 'weights') {
     const { plan, model } = selectByWeights(detector.model, options, budget)
     return { plan, detector: { ...detector, model }, budget, stages: [], passes: { selection: 0, stage: 0, update: 0 }, skipped }

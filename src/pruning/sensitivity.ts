@@ -32,6 +32,8 @@ export interface SensitivityOptions {
   readonly inputs: AsyncIterable<Tensors>
   /** How many sets there will be, for progress. */
   readonly runs: number
+  /** Squared harm of a run's outputs against the uncut model's, in place of the outputs' relative error. */
+  readonly distance?: (reference: Tensors, outputs: Tensors) => Promise<number>
   /** Measures the model that a runtime loads in place of any other: AP, where there are labels. Default: not measured. */
   readonly score?: (runtime: Runtime) => Promise<number>
   readonly listener?: Listener
@@ -42,7 +44,10 @@ export interface CutHarm {
   readonly share: number
   /** Units kept: at least one. */
   readonly kept: number
-  /** sqrt(sum (y - y0)^2 / sum y0^2) over all runs, averaged over the outputs; y0: the uncut model's. Not finite where outputs are not. */
+  /**
+   * sqrt(sum (y - y0)^2 / sum y0^2) over all runs, averaged over the outputs; y0: the uncut model's; or the root of the mean of `distance`. Not
+   * finite where outputs are not.
+   */
   readonly harm: number
   /** What `score` gives. */
   readonly score?: number
@@ -86,7 +91,7 @@ export async function measureSensitivity(model: Model, options: SensitivityOptio
   const cases = casesOf(masked, options)
   const session = await runtime.load(withOutputs(masked.model, names.map((name) => valueNamed(masked.model.graph, name))), options.session)
   try {
-    const harms = await compareAll(session, masked, cases, names, options)
+    const harms = options.distance ? await askAll(session, masked, cases, options.distance, options) : await compareAll(session, masked, cases, names, options)
     const scoreOf = (masks: Tensors): Promise<number> => score!(maskedRuntime(runtime, session, masks))
     if (score) listener?.({ type: 'phase', name: 'score', total: cases.length + 1, unit: 'cuts' })
     const whole = score && (await scoreOf(masked.feeds()))
@@ -132,6 +137,26 @@ function comparable({ graph }: Model): { names: string[]; leftOut: string[] } {
   })
   const entering = crossingsOf(graph).map((c) => c.value).filter(isFree)
   return { names: [...new Set([...graph.outputs.filter(isFree), ...entering])].map((v) => v.name), leftOut }
+}
+
+/** Means of a distance over the runs, by case. */
+async function askAll(session: Session, masked: MaskedModel, cases: readonly Case[], distance: NonNullable<SensitivityOptions['distance']>, { inputs, runs, listener }: SensitivityOptions) {
+  const sums = new Float64Array(cases.length)
+  listener?.({ type: 'phase', name: 'sensitivity', total: runs * cases.length, unit: 'runs' })
+  let done = 0
+  for await (const feeds of inputs) {
+    const reference = await session.run({ ...feeds, ...masked.feeds() })
+    for (const [i, { masks }] of cases.entries()) {
+      sums[i]! += await distance(reference, await session.run({ ...feeds, ...masks }))
+      done += 1
+      listener?.({ type: 'progress', done, values: {} })
+    }
+  }
+  if (done === 0) throw new Error('no inputs were given')
+  const taken = done / cases.length
+  listener?.({ type: 'end', summary: `${cases.length} cuts on ${taken} runs` })
+  // Rounding can leave a divergence of nothing below zero.
+  return { of: (i: number): number => Math.sqrt(Math.max(0, sums[i]! / taken)), names: [] as string[], leftOut: [] as string[] }
 }
 
 /** Sums over runs, by case and output. */

@@ -3,13 +3,14 @@ import type { SkippedImage } from '../detection/annotation.ts'
 import type { Runtime, SessionOptions } from '../runtime/session.ts'
 import { createRng, shuffled } from '../tensor/rng.ts'
 import type { Detector } from '../train/detector.ts'
+import { createOutputDistance, type OutputDistance, type OutputReading } from '../train/distill.ts'
 import type { Listener } from '../train/events.ts'
 import { imageRuns, type ImageSource } from '../train/source.ts'
 import { type Budget, type BudgetOptions, solveBudget } from './budget.ts'
 import { random } from './criteria/random.ts'
 import { wholeReason } from './groups.ts'
 import { sensitiveWidths, widthShares } from './sensitive-widths.ts'
-import { measureSensitivity } from './sensitivity.ts'
+import { measureSensitivity, type SensitivityOptions } from './sensitivity.ts'
 
 /** "uniform": one ratio for all groups; "sensitive": groups that the outputs can spare lose more, as measured on images. */
 export const widthRules = ['uniform', 'sensitive'] as const
@@ -21,6 +22,8 @@ export interface WidthsOptions {
   readonly rule: WidthRule
   /** Images that sensitivity is measured on, drawn from the source by seed. */
   readonly images: number
+  /** How the detector's outputs are read: harm is then the error of what they say (see relativeError); undefined: of all numbers alike. */
+  readonly reading: OutputReading | undefined
   readonly seed: number
   readonly listener?: Listener
 }
@@ -31,6 +34,12 @@ export async function solveWidths(detector: Detector, source: ImageSource, budge
   const samples = shuffled(source.dataset.samples, createRng(`${options.seed}/widths`)).slice(0, options.images)
   const { loader, runs, inputs } = imageRuns(detector, { ...source, dataset: { ...source.dataset, samples } })
   const groups = budget.groups.filter((g) => wholeReason(g) === undefined)
-  const { groups: sensitivity } = await measureSensitivity(detector.model, { ...options, groups, criterion: random, shares: widthShares, inputs: inputs(), runs })
+  let distance: OutputDistance | undefined
+  const { reading } = options
+  const measure: SensitivityOptions['distance'] = reading && (async (reference, outputs) => {
+    distance ??= await createOutputDistance(reading, reference, options)
+    return distance.of(reference, outputs)
+  })
+  const { groups: sensitivity } = await measureSensitivity(detector.model, { ...options, groups, criterion: random, shares: widthShares, inputs: inputs(), runs, distance: measure }).finally(() => distance?.release())
   return { budget: sensitiveWidths({ ...budget, sensitivity }), skipped: loader.skipped }
 }

@@ -1,11 +1,11 @@
 /** @file The task of a student: what its teacher says of each image, on raw outputs and on feature maps. Needs no labels. */
-import { distillLoss, hintLoss, type OutputField } from '../detection/distill-loss.ts'
+import { distillLoss, hintLoss, type OutputField, relativeError } from '../detection/distill-loss.ts'
 import { withOutputs } from '../ir/edit.ts'
-import { dimsOf, type Model, type Value } from '../ir/graph.ts'
+import { createModel, dimsOf, Graph, type Model, type Value } from '../ir/graph.ts'
 import { valueNamed } from '../ir/walk.ts'
-import type { Builder } from '../ops/builder.ts'
+import { Builder } from '../ops/builder.ts'
 import type { Runtime, Session, SessionOptions, Tensors } from '../runtime/session.ts'
-import type { Tensor } from '../tensor/tensor.ts'
+import { floats, type Tensor } from '../tensor/tensor.ts'
 import type { Detector } from './detector.ts'
 import { type DetectorTask, imageFeeds, type ImportedDetector } from './task.ts'
 import { workingCopy } from './working-copy.ts'
@@ -34,6 +34,7 @@ export interface DistillOptions {
   readonly hintWeight: number
 }
 
+const studentOf = (name: string): string => `student/${name}`
 const teacherOf = (name: string): string => `teacher/${name}`
 const confidenceOf = (name: string): string => `confidence/${name}`
 
@@ -69,6 +70,31 @@ export function distillTask(teacher: Detector, reading: OutputReading, options: 
       return feeds
     },
     release: async () => session?.release(),
+  }
+}
+
+/** How far outputs are from a reference's (see relativeError). */
+export interface OutputDistance {
+  of(reference: Tensors, outputs: Tensors): Promise<number>
+  release(): Promise<void>
+}
+
+/** For runs whose outputs have the dims of `like`. */
+export async function createOutputDistance({ fields, confidence }: OutputReading, like: Tensors, { runtime, session: options }: Pick<DistillOptions, 'runtime' | 'session'>): Promise<OutputDistance> {
+  const b = new Builder(new Graph('distance'))
+  const names = [...new Set(fields.map((f) => f.output))]
+  const inputs = (port: (name: string) => string): Map<string, Value> => new Map(names.map((name) => [name, b.input(port(name), 'float32', like[name]!.dims)]))
+  const [students, teachers, confidences] = [inputs(studentOf), inputs(teacherOf), inputs(confidenceOf)]
+  const error = relativeError(b, fields, { student: (name) => students.get(name)!, teacher: (name) => teachers.get(name)!, confidence: (name) => confidences.get(name)! })
+  const output = b.output(error, 'distance').name
+  const session = await runtime.load(createModel(b.graph, b.opset), options)
+  return {
+    async of(reference, outputs) {
+      const sure = confidence(reference)
+      const feeds = names.flatMap((name): [string, Tensor][] => [[studentOf(name), outputs[name]!], [teacherOf(name), reference[name]!], [confidenceOf(name), { dtype: 'float32', dims: reference[name]!.dims, data: sure[name]! }]])
+      return floats((await session.run(Object.fromEntries(feeds)))[output]!)[0]!
+    },
+    release: () => session.release(),
   }
 }
 

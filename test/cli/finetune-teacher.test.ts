@@ -40,9 +40,9 @@ async function refused(...argv: string[]): Promise<string> {
 describe('finetune --teacher', () => {
   it('trains a detector whose loss is not known; the model has a card then', async () => {
     const run = join(folder, 'weak-run')
-    const tuned = await cliJson('finetune', weak, '--teacher', yolox, ...few, ...names, '--epochs', '6', '--batch', '4', '--preprocess', 'rgb /255', '--lr', '0.02', '--augment', 'none', '--keep', 'last', '--out', run) as Tuned
+    const tuned = await cliJson('finetune', weak, '--teacher', yolox, ...few, ...names, '--epochs', '6', '--batch', '4', '--preprocess', 'rgb /255', '--lr', '0.005', '--augment', 'none', '--keep', 'last', '--out', run) as Tuned
     expect(lossOf(tuned.epochs.at(-1)!)).toBeLessThan(0.85 * lossOf(tuned.epochs[0]!))
-    expect(readJson(join(run, 'run.json'))).toMatchObject({ model: weak, teacher: yolox, labels: 'data', method: 'finetune', rate: 0.02, optimizer: { type: 'adam', weightDecay: 0, clipNorm: 10 }, passes: 48 })
+    expect(readJson(join(run, 'run.json'))).toMatchObject({ model: weak, teacher: yolox, labels: 'data', method: 'finetune', rate: 0.005, optimizer: { type: 'adam', relative: true, weightDecay: 0, clipNorm: 10 }, passes: 48 })
     expect(await cliJson('eval', join(run, 'model.onnx'), ...few)).toMatchObject({ AP: tuned.AP })
   })
 

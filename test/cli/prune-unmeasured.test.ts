@@ -109,6 +109,8 @@ describe('prune without --data', () => {
     [['--remove-params', '0.3'], '--data is missing: --method lcp judges channels on images'],
     [['--method', 'l1'], 'no budget: give --remove-params or --remove-macs'],
     [['--method', 'l1', '--remove-params', '0.3', '--finetune-epochs', '3'], '--finetune-epochs has no meaning without images'],
+    [['--method', 'l1', '--remove-params', '0.3', '--widths', 'sensitive'], '--widths sensitive needs images to measure what the outputs suffer; give --data'],
+    [['--method', 'l1', '--remove-params', '0.3', '--width-images', '4'], '--width-images has no meaning with --widths uniform; give --widths sensitive too'],
     [['--method', 'l1', '--remove-params', '0.3', '--split', 'val'], '--split has no meaning without images'],
     [['--method', 'l1', '--remove-params', '0.3', '--limit', '8'], '--limit has no meaning without images'],
     [['--method', 'random', '--remove-params', '0.3', '--no-reconstruction'], '--no-reconstruction has no meaning without images'],

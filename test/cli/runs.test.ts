@@ -145,6 +145,19 @@ describe('prune', () => {
     expect(filesIn(join(folder, 'dry-replayed'))).toEqual(['log.txt', 'plan.json', 'run.json'])
   })
 
+  it('takes more from groups that the outputs can spare, the same from each whatever the method', async () => {
+    const plans = [] as Record<string, { before: number; after: number }>[]
+    for (const method of ['l1', 'random']) {
+      const json = await cliJson('prune', model, ...few, '--method', method, '--remove-params', '0.4', '--widths', 'sensitive', '--width-images', '4', '--dry-run', '--out', join(folder, `sensitive-${method}`))
+      const { before, after, widths } = json as unknown as { before: { params: number }; after: { params: number }; widths: Record<string, { before: number; after: number }> }
+      expect(after.params).toBeLessThanOrEqual(0.6 * before.params)
+      plans.push(widths)
+    }
+    expect(plans[1]).toEqual(plans[0])
+    const kept = Object.values(plans[0]!).map(({ before, after }) => after / before)
+    expect(Math.max(...kept) - Math.min(...kept)).toBeGreaterThan(0.4)
+  })
+
   it('chooses by lcp', async () => {
     const out = join(folder, 'lcp')
     const json = await cliJson('prune', model, ...few, '--remove-params', '0.4', '--batch', '4', '--images', '4', '--stages', 'layer2.0.out, layer4.0.out', '--update-epochs', '0', '--boxes', '8', '--dry-run', '--out', out)

@@ -1,7 +1,7 @@
 /** @file Distillation losses in the runtime against plain arithmetic, and their gradients. */
 import { describe, expect, it } from 'vitest'
 import { checkGradient } from '../../src/autodiff/check.ts'
-import { distillLoss, hintLoss, type OutputField } from '../../src/detection/distill-loss.ts'
+import { distillLoss, hintLoss, type OutputField, relativeError } from '../../src/detection/distill-loss.ts'
 import { createRng } from '../../src/tensor/rng.ts'
 import { f32, floats } from '../../src/tensor/tensor.ts'
 import { buildAndRun, runModel } from '../support/run.ts'
@@ -139,4 +139,46 @@ it('hintLoss is the relative squared distance', async () => {
   })
   const energy = t.reduce((sum, x) => sum + x * x, 0)
   expect(floats(out.loss!)[0]).toBeCloseTo(s.reduce((sum, x, i) => sum + (x - t[i]!) ** 2, 0) / energy, 4)
+})
+
+describe('relativeError', () => {
+  /** The error of given fields on random outputs [2,9], entries of a location as sure as `confidence` says. */
+  async function error(fields: readonly OutputField[], s: readonly number[], t: readonly number[]): Promise<number> {
+    const out = await buildAndRun((b) => {
+      const constant = (values: readonly number[]) => b.constant(f32(values, [1, 2, 9]))
+      const [student, teacher, sure] = [constant(s), constant(t), constant(confidence)]
+      b.output(b.op('Identity', [relativeError(b, fields, { student: () => student, teacher: () => teacher, confidence: () => sure })]), 'error')
+    })
+    return floats(out.error!)[0]!
+  }
+  const byWeight = (from: number, to: number, s: readonly number[], t: readonly number[], weight: (at: number) => number): number => {
+    let [apart, whole] = [0, 0]
+    for (let a = 0; a < 2; a++) {
+      for (let k = 9 * a + from; k < 9 * a + to; k++) {
+        apart += weight(k) * (s[k]! - t[k]!) ** 2
+        whole += weight(k) * t[k]! ** 2
+      }
+    }
+    return apart / whole
+  }
+
+  it('is the mean over the fields of squared errors over squares; boxes and classes of an object count where the reference is sure', async () => {
+    const [s, t] = [randoms(18, () => rng.uniform(0.05, 0.95)), randoms(18, () => rng.uniform(0.05, 0.95))]
+    const fields = [field(0, 4, 'regression', 'box'), field(4, 5, 'probability', 'class'), field(5, 9, 'probability', 'class', { conditional: true })]
+    const sure = (at: number): number => confidence[at]!
+    const wanted = (byWeight(0, 4, s, t, sure) + byWeight(4, 5, s, t, () => 1) + byWeight(5, 9, s, t, sure)) / 3
+    expect(await error(fields, s, t)).toBeCloseTo(wanted, 5)
+    expect(await error(fields, t, t)).toBe(0)
+    expect(await error(fields, randoms(18, () => 0), t)).toBeCloseTo(1, 5)
+  })
+
+  it('compares logits and rows of bins by their probabilities', async () => {
+    const [s, t] = [randoms(18, () => rng.normal()), randoms(18, () => rng.normal())]
+    expect(await error([field(4, 9, 'logit', 'class')], s, t)).toBeCloseTo(byWeight(4, 9, s.map(sigmoid), t.map(sigmoid), () => 1), 5)
+    const softmax = (v: readonly number[]): number[] => v.map((x, i) => {
+      const row = 9 * Math.floor(i / 9) + 2 * Math.floor((i % 9) / 2)
+      return Math.exp(x) / (Math.exp(v[row]!) + Math.exp(v[row + 1] ?? 0))
+    })
+    expect(await error([field(0, 4, 'softmax', 'box', { bins: 2 })], s, t)).toBeCloseTo(byWeight(0, 4, softmax(s), softmax(t), (at) => confidence[at]!), 5)
+  })
 })

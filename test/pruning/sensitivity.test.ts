@@ -128,3 +128,30 @@ describe('measureSensitivity', () => {
     await expect(measureSensitivity(n.model(n.conv('head', n.x, 2, 1)), options([], []))).rejects.toThrow('the model has no channel group to cut')
   })
 })
+
+describe('a distance of its own', () => {
+  it('takes the place of the relative error: the root of its mean over the runs', async () => {
+    const { model, groups } = net(1)
+    const feeds = [inputsFor(model, createRng(1)), inputsFor(model, createRng(2))]
+    const asked: Tensors[] = []
+    const found = await measureSensitivity(model, {
+      ...options(groups, feeds),
+      // Squared distance of one output alone.
+      distance: async (reference, outputs) => {
+        asked.push(outputs)
+        const y = floats(outputs.fc!)
+        return floats(reference.fc!).reduce((sum, v, i) => sum + (v - y[i]!) ** 2, 0)
+      },
+    })
+    expect(asked).toHaveLength(2 * 3 * groups.length)
+    const { group, cuts } = found.groups[0]!
+    const plan = makePlan(groups, new Map([[group.id, bestUnits(l1.score(group, { rng: createRng('0/l1') }), cuts[1]!.kept)]]), { method: 'hand' })
+    let mean = 0
+    for (const feed of feeds) {
+      const [got, wanted] = [await run(applyPlan(model, plan), feed), await run(model, feed)]
+      mean += floats(wanted.fc!).reduce((sum, v, i) => sum + (v - floats(got.fc!)[i]!) ** 2, 0) / feeds.length
+    }
+    expect(cuts[1]!.harm).toBeCloseTo(Math.sqrt(mean), 4)
+    expect(found.groups.every((g) => g.cuts.every((c) => c.harm >= 0))).toBe(true)
+  })
+})

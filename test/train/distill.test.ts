@@ -10,7 +10,7 @@ import { nodeRuntime } from '../../src/runtime/node.ts'
 import { runOnce } from '../../src/runtime/session.ts'
 import { floats } from '../../src/tensor/tensor.ts'
 import { detectorOf } from '../../src/train/detector.ts'
-import { distillTask, type OutputReading } from '../../src/train/distill.ts'
+import { createOutputDistance, distillTask, type OutputReading } from '../../src/train/distill.ts'
 import { loaderFor } from '../../src/train/source.ts'
 import { trainDetector } from '../../src/train/train.ts'
 import { shapesSource } from '../support/shapes.ts'
@@ -64,5 +64,24 @@ it('feeds the image, and what the teacher says of it', async () => {
     }
   } finally {
     await task.release()
+  }
+}, 60_000)
+
+it('tells outputs from a reference as the loss does: nothing for themselves, more the further', async () => {
+  for await (const { images: pixels } of loaderFor(unlabelled, teacher.card, { batch: 4 }).epoch(0)) {
+    const image = { image: { dtype: 'float32' as const, dims: [4, 3, 96, 96], data: pixels } }
+    const reference = await runOnce(nodeRuntime, teacher.model, image, { threads: 1 })
+    const distance = await createOutputDistance(reading, reference, options)
+    try {
+      const off = (by: number) => ({ ...reference, scores: { ...reference.scores!, data: floats(reference.scores!).map((v, i) => v + by * Math.sin(i)) } })
+      expect(Math.abs(await distance.of(reference, reference))).toBeLessThan(1e-5)
+      const [near, far] = [await distance.of(reference, off(0.1)), await distance.of(reference, off(0.2))]
+      expect(near).toBeGreaterThan(1e-4)
+      // A divergence grows with the square.
+      expect(far / near).toBeGreaterThan(3)
+      expect(far / near).toBeLessThan(5)
+    } finally {
+      await distance.release()
+    }
   }
 }, 60_000)

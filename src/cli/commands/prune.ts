@@ -28,7 +28,7 @@ import { moreImagesField, openPruneImages } from '../prune-sources.ts'
 import { pruneUnmeasured } from '../prune-unmeasured.ts'
 import { both, openRunFolder, versionsOf } from '../run-folder.ts'
 import { sessionOptions } from '../session.ts'
-import { assertTrainableWith, followsOf, labelThresholdOf, recalibrateOf, teacherFields, teacherOf } from '../teacher-options.ts'
+import { assertTrainableWith, followsOf, labelThresholdOf, readingOf, recalibrateOf, teacherFields, teacherOf } from '../teacher-options.ts'
 import { augmentField, augmentOf, outFields } from '../training-options.ts'
 
 const fields = {
@@ -103,6 +103,8 @@ async function chooseAndPrune(path: string, options: Options & { readonly data: 
     lcp,
     finetune,
     teacher,
+    // Behind NMS in the graph outputs are choices, and say nothing entry by entry.
+    ...(options.widths === 'sensitive' && detector.card.decoder.type !== 'nms' && { reading: readingOf(detector, path) }),
     recalibrate: recalibrateOf(options, follows),
     augment: augmentOf(options),
     seed: options.seed,

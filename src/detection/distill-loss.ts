@@ -86,19 +86,23 @@ export function relativeError(b: Builder, fields: readonly OutputField[], inputs
   return b.mul(sum, b.scalar(1 / fields.length))
 }
 
-function probabilities(b: Builder, { kind, axis, from, to, bins = to - from }: OutputField, v: Value): Value {
-  if (kind === 'logit') return b.op('Sigmoid', [v])
-  if (kind !== 'softmax') return v
-  const dims = dimsOf(v)
-  const rows = b.reshape(v, [...dims.slice(0, axis), dims[axis]! / bins, bins, ...dims.slice(axis + 1)])
-  return b.reshape(b.op('Softmax', [rows], { axis: axis + 1 }), dims)
+/** What the numbers of a field stand for: probabilities of logits and of softmax rows, all others themselves. */
+function probabilities(b: Builder, field: OutputField, v: Value): Value {
+  if (field.kind === 'logit') return b.op('Sigmoid', [v])
+  return field.kind === 'softmax' ? b.reshape(b.op('Softmax', [rowsOf(b, field, v)], { axis: field.axis + 1 }), dimsOf(v)) : v
 }
 
-function weightOf(b: Builder, { purpose, kind, conditional }: OutputField, student: Value, teacher: Value, confidence: Value, background: number): Value {
+/** The rows of a softmax along an axis of their own, the one behind the field's. */
+function rowsOf(b: Builder, { axis, from, to, bins = to - from }: OutputField, v: Value): Value {
+  const dims = dimsOf(v)
+  return b.reshape(v, [...dims.slice(0, axis), dims[axis]! / bins, bins, ...dims.slice(axis + 1)])
+}
+
+function weightOf(b: Builder, field: OutputField, student: Value, teacher: Value, confidence: Value, background: number): Value {
+  const { purpose, kind, conditional } = field
   if (purpose === 'box') return confidence
   if (kind === 'softmax' || kind === 'regression') return b.add(b.mul(confidence, b.scalar(1 - background)), b.scalar(background))
-  const score = (v: Value): Value => (kind === 'logit' ? b.op('Sigmoid', [v]) : v)
-  const apart = b.sub(score(student), score(teacher))
+  const apart = b.sub(probabilities(b, field, student), probabilities(b, field, teacher))
   const focus = b.mul(b.mul(apart, apart), b.scalar(focusFactor))
   return conditional ? b.mul(focus, confidence) : focus
 }
@@ -148,14 +152,12 @@ function bernoulliLogits(b: Builder, s: Value, t: Value): Value {
 }
 
 /** KL of softmax rows; a row's weight is the mean of its entries' (they belong to one location). */
-function categorical(b: Builder, { axis, from, to, bins = to - from }: OutputField, student: Value, teacher: Value, weight: Value): Value {
-  const dims = dimsOf(student)
-  const split = [...dims.slice(0, axis), dims[axis]! / bins, bins, ...dims.slice(axis + 1)]
-  const rows = (v: Value): Value => b.reshape(v, split)
-  const log = (v: Value): Value => b.op('LogSoftmax', [rows(v)], { axis: axis + 1 })
+function categorical(b: Builder, field: OutputField, student: Value, teacher: Value, weight: Value): Value {
+  const axis = field.axis + 1
+  const log = (v: Value): Value => b.op('LogSoftmax', [rowsOf(b, field, v)], { axis })
   const [s, t] = [log(student), log(teacher)]
-  const kl = b.sum(b.mul(b.op('Exp', [t]), b.sub(t, s)), [axis + 1])
-  return b.mul(kl, b.op('ReduceMean', [rows(weight), b.ints([axis + 1])], { keepdims: 0 }))
+  const kl = b.sum(b.mul(b.op('Exp', [t]), b.sub(t, s)), [axis])
+  return b.mul(kl, b.op('ReduceMean', [rowsOf(b, field, weight), b.ints([axis])], { keepdims: 0 }))
 }
 
 /** Relative squared distance of a feature map from its teacher's, |s - t|^2 / |t|^2: 1 for a map of zeros. */

@@ -150,7 +150,7 @@ export async function select(detector: Detector, train: ImageSource, options: Pr
   const { criterion, seed } = options
   const groups = chooseGroups(detector, options.budget.groups)
   const { removeParams, removeMacs, round, widths = { rule: 'uniform', images: 0 } } = options.budget
-  const { budget, skipped } = await solveWidths(detector, train, { model: detector.model, groups, removeParams, removeMacs, round }, { ...options, ...widths, reading: options.reading })
+  const { budget, skipped } = await solveWidths(detector, train, { model: detector.model, groups, removeParams, removeMacs, round }, { ...options, ...widths })
   if (criterion.needs === 'weights') {
     const { plan, model } = selectByWeights(detector.model, options, budget)
     return { plan, detector: { ...detector, model }, budget, stages: [], passes: { selection: 0, stage: 0, update: 0 }, skipped }
@@ -183,8 +183,7 @@ function taskOf(detector: Detector, { teacher, runtime, session }: PruneOptions,
 }
 
 /** The maps at the stage ends, with what the cut left of their channels. */
-function hintsOf(detector: Detector, plan: PrunePlan, { lcp, budget }: PruneOptions): Hint[] {
-  const ends = chosenStageEnds(detector, lcp.stageEnds, chooseGroups(detector, budget.groups))
+function hintsOf(detector: Detector, plan: PrunePlan, ends: readonly string[]): Hint[] {
   const { axes } = resolvePlan(detector.model, plan)
   const kept = new Map([...axes].map(([value, byAxis]) => [value.name, [...byAxis].map(([axis, indices]) => ({ axis, indices }))]))
   return ends.map((name) => ({ name, keep: kept.get(name) ?? [] }))
@@ -193,16 +192,17 @@ function hintsOf(detector: Detector, plan: PrunePlan, { lcp, budget }: PruneOpti
 /** What the last fine-tuning follows; beside a teacher, auxiliary networks at the stage ends see the boxes there are. */
 function finetuneTask(detector: Detector, start: Detector, plan: PrunePlan, train: ImageSource, options: PruneOptions): DetectorTask {
   const { teacher, lcp, seed, finetune: { batch } } = options
-  const task = taskOf(detector, options, batch, teacher ? hintsOf(detector, plan, options) : [])
-  if (!teacher || teacher.auxWeight === 0 || train.dataset.samples.every((s) => s.truth.labels.length === 0)) return task
-  const networks = auxTasks(detector, start, chosenStageEnds(detector, lcp.stageEnds, chooseGroups(detector, options.budget.groups)), batch, lcp.aux, seed)
-  return withAuxLoss(task, { networks, batch, weight: teacher.auxWeight, seed })
+  if (!teacher) return taskOf(detector, options, batch)
+  const ends = chosenStageEnds(detector, lcp.stageEnds, chooseGroups(detector, options.budget.groups))
+  const task = taskOf(detector, options, batch, hintsOf(detector, plan, ends))
+  if (teacher.auxWeight === 0 || train.dataset.samples.every((s) => s.truth.labels.length === 0)) return task
+  return withAuxLoss(task, { networks: auxTasks(detector, start, ends, batch, lcp.aux, seed), batch, weight: teacher.auxWeight, seed })
 }
 
 /** The cut detector, mended on training images where asked for. */
 async function recalibrated(detector: Detector, cut: Detector, plan: PrunePlan, train: ImageSource, options: PruneOptions): Promise<Detector> {
-  const { images, fit } = options.recalibrate ?? { images: 0, fit: 'biases' }
-  if (images === 0) return cut
+  if (!options.recalibrate || options.recalibrate.images === 0) return cut
+  const { images, fit } = options.recalibrate
   const { batch } = options.finetune
   const loader = loaderFor(train, detector.card, { batch, seed: `${options.seed}/recalibrate`, shuffle: true, dropLast: true, cacheBytes: 0 })
   const batches = []

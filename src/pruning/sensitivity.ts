@@ -139,15 +139,20 @@ function comparable({ graph }: Model): { names: string[]; leftOut: string[] } {
   return { names: [...new Set([...graph.outputs.filter(isFree), ...entering])].map((v) => v.name), leftOut }
 }
 
-/** Means of a distance over the runs, by case. */
-async function askAll(session: Session, masked: MaskedModel, cases: readonly Case[], distance: NonNullable<SensitivityOptions['distance']>, { inputs, runs, listener }: SensitivityOptions) {
-  const sums = new Float64Array(cases.length)
+interface Visitor {
+  /** The outputs of the uncut model on the next inputs, before those of the cuts. */
+  whole(outputs: Tensors): void
+  cut(index: number, outputs: Tensors): void | Promise<void>
+}
+
+/** Runs the uncut model and every cut on all inputs; returns the number of runs. */
+async function runAll(session: Session, masked: MaskedModel, cases: readonly Case[], { inputs, runs, listener }: SensitivityOptions, visit: Visitor): Promise<number> {
   listener?.({ type: 'phase', name: 'sensitivity', total: runs * cases.length, unit: 'runs' })
   let done = 0
   for await (const feeds of inputs) {
-    const reference = await session.run({ ...feeds, ...masked.feeds() })
+    visit.whole(await session.run({ ...feeds, ...masked.feeds() }))
     for (const [i, { masks }] of cases.entries()) {
-      sums[i]! += await distance(reference, await session.run({ ...feeds, ...masks }))
+      await visit.cut(i, await session.run({ ...feeds, ...masks }))
       done += 1
       listener?.({ type: 'progress', done, values: {} })
     }
@@ -155,39 +160,52 @@ async function askAll(session: Session, masked: MaskedModel, cases: readonly Cas
   if (done === 0) throw new Error('no inputs were given')
   const taken = done / cases.length
   listener?.({ type: 'end', summary: `${cases.length} cuts on ${taken} runs` })
-  // Rounding can leave a divergence of nothing below zero.
-  return { of: (i: number): number => Math.sqrt(Math.max(0, sums[i]! / taken)), names: [] as string[], leftOut: [] as string[] }
+  return taken
+}
+
+interface Harms {
+  /** Of the case with that index. */
+  of(index: number): number
+  readonly names: readonly string[]
+  readonly leftOut: readonly string[]
+}
+
+/** Means of a distance over the runs, by case. */
+async function askAll(session: Session, masked: MaskedModel, cases: readonly Case[], distance: NonNullable<SensitivityOptions['distance']>, options: SensitivityOptions): Promise<Harms> {
+  const sums = new Float64Array(cases.length)
+  let reference: Tensors = {}
+  const runs = await runAll(session, masked, cases, options, {
+    whole: (outputs) => void (reference = outputs),
+    cut: async (i, outputs) => void (sums[i]! += await distance(reference, outputs)),
+  })
+  return { of: (i) => Math.sqrt(sums[i]! / runs), names: [], leftOut: [] }
 }
 
 /** Sums over runs, by case and output. */
-async function compareAll(session: Session, masked: MaskedModel, cases: readonly Case[], names: readonly string[], { inputs, runs, listener }: SensitivityOptions) {
+async function compareAll(session: Session, masked: MaskedModel, cases: readonly Case[], names: readonly string[], options: SensitivityOptions): Promise<Harms> {
   const squares = new Float64Array(names.length)
   const differences = cases.map(() => new Float64Array(names.length))
-  listener?.({ type: 'phase', name: 'sensitivity', total: runs * cases.length, unit: 'runs' })
-  let done = 0
-  for await (const feeds of inputs) {
-    const reference = valuesOf(await session.run({ ...feeds, ...masked.feeds() }), names)
-    reference.forEach((values, o) => {
-      squares[o]! += squaredDistance(values)
-    })
-    for (const [i, { masks }] of cases.entries()) {
-      const cut = valuesOf(await session.run({ ...feeds, ...masks }), names)
-      cut.forEach((values, o) => {
+  let reference: ReturnType<typeof valuesOf> = []
+  await runAll(session, masked, cases, options, {
+    whole(outputs) {
+      reference = valuesOf(outputs, names)
+      reference.forEach((values, o) => {
+        squares[o]! += squaredDistance(values)
+      })
+    },
+    cut(i, outputs) {
+      valuesOf(outputs, names).forEach((values, o) => {
         if (values.length !== reference[o]!.length) throw new Error(`output "${names[o]}" has ${values.length} elements after a cut, ${reference[o]!.length} before`)
         differences[i]![o]! += squaredDistance(values, reference[o]!)
       })
-      done += 1
-      listener?.({ type: 'progress', done, values: {} })
-    }
-  }
-  if (done === 0) throw new Error('no inputs were given')
+    },
+  })
   names.forEach((name, o) => {
     if (!Number.isFinite(squares[o])) throw new UserError(`output "${name}" of the uncut model is not finite on these images, so nothing can be compared with it`)
   })
   // An output that is 0 throughout has no scale to measure by.
   const scaled = names.flatMap((_, o) => (squares[o]! > 0 ? [o] : []))
   if (scaled.length === 0) throw new UserError('all outputs of the model are 0 on these images, so there is nothing to measure harm by')
-  listener?.({ type: 'end', summary: `${cases.length} cuts on ${done / cases.length} runs` })
   return {
     of: (i: number): number => scaled.reduce((sum, o) => sum + Math.sqrt(differences[i]![o]! / squares[o]!), 0) / scaled.length,
     names: scaled.map((o) => names[o]!),

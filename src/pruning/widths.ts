@@ -22,8 +22,8 @@ export interface WidthsOptions {
   readonly rule: WidthRule
   /** Images that sensitivity is measured on, drawn from the source by seed. */
   readonly images: number
-  /** How the detector's outputs are read: harm is then the error of what they say (see relativeError); undefined: of all numbers alike. */
-  readonly reading: OutputReading | undefined
+  /** How the detector's outputs are read: harm is then the error of what they say (see relativeError); default: of all numbers alike. */
+  readonly reading?: OutputReading
   readonly seed: number
   readonly listener?: Listener
 }

@@ -100,6 +100,14 @@ describe('fitWeights', () => {
     expect(valueNamed(fitted.model.graph, first).initializer).toBe(valueNamed(cut.model.graph, first).initializer)
   }, 60_000)
 
+  it('fits layers that lost outputs themselves to those that they kept', async () => {
+    const groups = findGroups(folded).filter((g) => g.prunable && !g.coupled)
+    const plan = makePlan(groups, new Map(groups.map((g) => [g.id, Array.from({ length: g.channels >> 1 }, (_, k) => 2 * k + 1)])), { method: 'odd' })
+    const cut = applyPlan(folded, plan)
+    const fitted = await fitWeights(detector(folded), detector(cut), plan, { ...options, batches: fitting })
+    expect(await distance(fitted, folded, fresh)).toBeLessThan(0.5 * (await distance(cut, folded, fresh)))
+  }, 60_000)
+
   it('measures BatchNormalization anew where the model has it', async () => {
     const plan = firstHalf(built, () => true)
     const cut = detector(applyPlan(built, plan))

@@ -49,6 +49,13 @@ describe('sensitiveWidths', () => {
     expect(of(widths)).toMatchObject({ a: 32, b: 32, c: 16, d: 32 })
   })
 
+  it('spreads cuts over groups that suffer alike: harms add up in squares', () => {
+    const { widths } = sensitiveWidths({ model, groups, removeMacs: 0.4, sensitivity: measured(groups, { a: even, b: even, c: even, d: even }) })
+    const { b = 0, c = 0 } = of(widths)
+    expect(Math.abs(b - c)).toBeLessThanOrEqual(8)
+    expect(Math.max(b, c)).toBeLessThan(32)
+  })
+
   it('spares what is not finite, and what was not measured', () => {
     const harms = measured(groups, { a: even, b: even, c: even, d: [Infinity, NaN, Infinity, Infinity] })
     const { widths } = sensitiveWidths({ model, groups, removeParams: 0.4, sensitivity: harms.filter(({ group }) => !group.id.startsWith('a')) })

@@ -55,6 +55,11 @@ it('adds to the loss where there are boxes, and nothing where there are none', a
   expect(stem(beside.model)).not.toEqual(stem(bare.model))
 }, 120_000)
 
+it('counts by its weight', async () => {
+  const [bare, once, twice] = [await train(labelled, 0, 1), await train(labelled, 0.02, 1), await train(labelled, 0.04, 1)]
+  expect((twice.losses[0]! - bare.losses[0]!) / (once.losses[0]! - bare.losses[0]!)).toBeCloseTo(2, 3)
+}, 120_000)
+
 it('trains its networks beside the detector, and leaves none of them in it', async () => {
   const [bare, beside] = [await train(labelled, 0, 10), await train(labelled, 0.02, 10)]
   const part = (at: number): number => beside.losses.at(at)! - bare.losses.at(at)!

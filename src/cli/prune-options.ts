@@ -113,7 +113,6 @@ export function finetuneOf(options: OptionsOf<typeof finetuneFields> & { readonl
     batch: options.finetuneBatch ?? options.batch,
     ...chooseOptimizer({ optimizer, lr, weightDecay }, follows, finetuneSgd),
     warmup: options.finetuneWarmup,
-    keep: options.finetuneKeep,
     totalPasses: options.totalPasses,
   }
 }

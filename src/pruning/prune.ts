@@ -49,8 +49,6 @@ export interface FinetuneOptions {
   readonly rate: number
   readonly warmup: number
   readonly optimizer: OptimizerOptions
-  /** Which epoch's weights are kept: the best on the validation split, or the last, which then is not measured on. */
-  readonly keep: 'best' | 'last'
   /** Forward-backward passes over images in all, those of pruning included; fixes the number of epochs instead of `epochs`. */
   readonly totalPasses?: number
 }
@@ -214,7 +212,7 @@ async function recalibrated(detector: Detector, cut: Detector, plan: PrunePlan, 
   return recalibrate(detector, cut, plan, { runtime: options.runtime, session: options.session, batches, fit, listener: options.listener })
 }
 
-/** Measures, selects, cuts, measures, fine-tunes (best epoch by `val`, or the last), measures. */
+/** Measures, selects, cuts, measures, fine-tunes (best epoch by `val` where given, else the last), measures. */
 export async function prune(detector: Detector, sources: PruneSources, options: PruneOptions): Promise<PruneResult> {
   const measure = async (d: Detector): Promise<Measured> => {
     const { params, macs } = modelCost(d.model)
@@ -229,7 +227,7 @@ export async function prune(detector: Detector, sources: PruneSources, options: 
   const spent = selected.passes.selection + selected.passes.stage + selected.passes.update
   const epochs = finetuneEpochs(options.finetune, spent, images)
   const task = epochs === 0 ? undefined : finetuneTask(detector, start, selected.plan, sources.train, options)
-  const tuned = task && await trainDetector(start, sources.train, options.finetune.keep === 'best' ? sources.val : undefined, {
+  const tuned = task && await trainDetector(start, sources.train, sources.val, {
     ...options,
     task,
     epochs,

@@ -23,7 +23,7 @@ describe('training after a cut', () => {
   const finetune = (raw: Record<string, string>, follows: 'labels' | 'teacher') => finetuneOf({ ...parseOptions(finetuneFields, raw), batch: 8 }, follows)
 
   it('is that of the published runs where it follows labels', () => {
-    expect(finetune({}, 'labels')).toEqual({ epochs: 8, batch: 8, rate: 0.02, warmup: 20, optimizer: { ...sgd, clipNorm: 10 }, keep: 'best', totalPasses: undefined })
+    expect(finetune({}, 'labels')).toEqual({ epochs: 8, batch: 8, rate: 0.02, warmup: 20, optimizer: { ...sgd, clipNorm: 10 }, totalPasses: undefined })
   })
 
   it('is Adam where it follows a teacher, as far as nothing else is asked for', () => {

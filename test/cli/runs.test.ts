@@ -74,7 +74,7 @@ describe('--keep last', () => {
     expect(pruned.code, pruned.err).toBe(0)
     expect(pruned.err).not.toContain(note)
     const record = readJson(join(folder, 'keep-pruned/run.json')) as { bestEpoch: number; epochs: { AP?: number }[]; finetune: object }
-    expect(record).toMatchObject({ bestEpoch: 2, finetune: { rate: 0.02, keep: 'last', optimizer: { type: 'sgd', momentum: 0.9, weightDecay: 5e-4, clipNorm: 10 } } })
+    expect(record).toMatchObject({ bestEpoch: 2, options: { finetuneKeep: 'last' }, finetune: { rate: 0.02, optimizer: { type: 'sgd', momentum: 0.9, weightDecay: 5e-4, clipNorm: 10 } } })
     expect(record.epochs.some((e) => e.AP !== undefined)).toBe(false)
   })
 })

@@ -22,7 +22,7 @@ function options(method: string, lcp: Partial<LcpOptions> = {}, more: Partial<Pr
     criterion: criterionNamed(method),
     budget: { removeParams: 0.4, round: 4, groups: 'inner' },
     lcp: { ...lcpDefaults, aux: { ...lcpDefaults.aux, boxes: 8 }, batch: 4, images: 8, stageEpochs: 1, ...lcp },
-    finetune: { epochs: 0, batch: 4, rate: 0.005, warmup: 2, optimizer: { type: 'sgd', momentum: 0.9, weightDecay: 5e-4, clipNorm: 10 }, keep: 'best' },
+    finetune: { epochs: 0, batch: 4, rate: 0.005, warmup: 2, optimizer: { type: 'sgd', momentum: 0.9, weightDecay: 5e-4, clipNorm: 10 } },
     augment: augmentPresets.light,
     seed: 5,
     ...more,
@@ -104,8 +104,8 @@ describe('select with lcp', () => {
 describe('prune', () => {
   it('measures before, after the cut and at the end; rivals get the passes they are given', async () => {
     const sources = { train, val: shapesSource('val', 4), test: shapesSource('test', 4) }
-    const lcp = await prune(detector, sources, options('lcp', {}, { finetune: { epochs: 1, batch: 4, rate: 0.005, warmup: 2, optimizer: { type: 'sgd', momentum: 0.9, weightDecay: 5e-4, clipNorm: 10 }, keep: 'best' } }))
-    const rival = await prune(detector, sources, options('l1', {}, { finetune: { epochs: 0, totalPasses: lcp.passes.total, batch: 4, rate: 0.005, warmup: 2, optimizer: { type: 'sgd', momentum: 0.9, weightDecay: 5e-4, clipNorm: 10 }, keep: 'best' } }))
+    const lcp = await prune(detector, sources, options('lcp', {}, { finetune: { epochs: 1, batch: 4, rate: 0.005, warmup: 2, optimizer: { type: 'sgd', momentum: 0.9, weightDecay: 5e-4, clipNorm: 10 } } }))
+    const rival = await prune(detector, sources, options('l1', {}, { finetune: { epochs: 0, totalPasses: lcp.passes.total, batch: 4, rate: 0.005, warmup: 2, optimizer: { type: 'sgd', momentum: 0.9, weightDecay: 5e-4, clipNorm: 10 } } }))
     for (const r of [lcp, rival] as PruneResult[]) {
       expect(r.before.images).toBe(4)
       expect(r.cut.params).toBe(r.after.params)

@@ -75,7 +75,7 @@ async function measureAndPrune(options: Options, data: Data, run: RunFolder, con
       criterion: criterionNamed('lcp'),
       budget: { removeParams: 0.5, round: 8, groups: 'inner' },
       lcp: lcpDefaults,
-      finetune: { epochs: options.finetuneEpochs, batch, ...chooseOptimizer({}, 'labels', { lr: 0.005, clip: 10 }), warmup: 20, keep: 'best' },
+      finetune: { epochs: options.finetuneEpochs, batch, ...chooseOptimizer({}, 'labels', { lr: 0.005, clip: 10 }), warmup: 20 },
       augment: augmentPresets.light,
       seed: options.seed,
       listener: both(context.listener, run.listener),

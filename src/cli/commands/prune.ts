@@ -91,7 +91,7 @@ async function chooseAndPrune(path: string, options: Options & { readonly data: 
   const groups = chooseGroups(detector, budget.groups)
   solveBudget({ model: detector.model, groups, round, removeParams, removeMacs })
   if (criterion.needs === 'gradients') stageEndsOf(detector, lcp, groups, path)
-  const images = await openPruneImages({ detector, options, threshold: labelThresholdOf(options, detector.card), readsLabels: trains && follows === 'labels', keep: finetune.keep, context, log: run.log })
+  const images = await openPruneImages({ detector, options, threshold: labelThresholdOf(options, detector.card), readsLabels: trains && follows === 'labels', keep: options.finetuneKeep, context, log: run.log })
   const { train, test } = images.sources
   const count = train.dataset.samples.length
   if (tunes && count < finetune.batch) throw new UserError(`split "${train.dataset.split}" has ${count} images, less than a batch of ${finetune.batch} of the training after the cut; choose a smaller --finetune-batch`)

@@ -21,6 +21,7 @@ export const budgetFields = {
   round: number('N', 'widths are multiples of this', 8, count),
   widths: choice(widthRules, 'uniform: one ratio for all channel groups; sensitive: groups that the outputs can spare lose more, as measured on images of --data', 'uniform'),
   widthImages: optionalNumber('N', `images that sensitive widths are measured on (default: ${defaultWidthImages})`, count),
+  widthLimit: optionalNumber('SHARE', 'share of its channels that sensitive widths take of no group more (default: all but the least width)', share),
   groups: choice(['inner', 'all'], 'inner: channels that one layer makes, as in the paper; all: residual streams too', 'inner'),
 }
 
@@ -61,12 +62,13 @@ export const lcpFields = {
 }
 
 export function budgetOf(options: OptionsOf<typeof budgetFields>): BudgetRequest {
-  const { removeParams, removeMacs, round, groups, widths, widthImages } = options
+  const { removeParams, removeMacs, round, groups, widths, widthImages, widthLimit } = options
   if (widthImages !== undefined && widths === 'uniform') throw new UserError('--width-images has no meaning with --widths uniform; give --widths sensitive too, or leave it out')
+  if (widthLimit !== undefined && widths === 'uniform') throw new UserError('--width-limit has no meaning with --widths uniform; give --widths sensitive too, or leave it out')
   if ((removeParams === undefined) === (removeMacs === undefined)) {
     throw new UserError(removeParams === undefined ? 'no budget: give --remove-params or --remove-macs, for instance --remove-params 0.7' : '--remove-params and --remove-macs are both given; give one of them')
   }
-  return { removeParams, removeMacs, round, groups, widths: { rule: widths, images: widthImages ?? defaultWidthImages } }
+  return { removeParams, removeMacs, round, groups, widths: { rule: widths, images: widthImages ?? defaultWidthImages, limit: widthLimit } }
 }
 
 /** Throws UserError where parts of the method would have nothing to work with. */

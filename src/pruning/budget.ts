@@ -92,7 +92,7 @@ function feedsGroups(group: ChannelGroup): boolean {
 }
 
 /** The least that a group may keep. */
-export function minimumWidth(group: ChannelGroup, options: WidthOptions): number {
+function minimumWidth(group: ChannelGroup, options: WidthOptions): number {
   return widthAt(group, 0, options)
 }
 

@@ -40,7 +40,7 @@ export interface BudgetRequest {
   readonly round: number
   readonly groups: GroupChoice
   /** Default: uniform. */
-  readonly widths?: Pick<WidthsOptions, 'rule' | 'images'>
+  readonly widths?: Pick<WidthsOptions, 'rule' | 'images' | 'limit'>
 }
 
 export interface FinetuneOptions {

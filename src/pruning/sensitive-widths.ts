@@ -1,5 +1,6 @@
 /** @file Widths by sensitivity: where the outputs suffer least a multiply-accumulate (or parameter) saved, channels go first. */
-import { type Budget, type BudgetOptions, budgetGoals, minimumWidth, narrowerWidth } from './budget.ts'
+import { type Budget, type BudgetOptions, budgetGoals, narrowerWidth } from './budget.ts'
+import type { ChannelGroup } from './groups.ts'
 import type { GroupSensitivity } from './sensitivity.ts'
 import { widthCost } from './width-cost.ts'
 
@@ -15,6 +16,8 @@ const worst = 4
 export interface SensitiveOptions extends BudgetOptions {
   /** Measured on `groups`, by ranks that favour no criterion; groups that are not there keep their width. */
   readonly sensitivity: readonly GroupSensitivity[]
+  /** Share (0 to 1) of its channels that no group loses more of; default 1, down to the minimum width. */
+  readonly limit?: number
 }
 
 /**
@@ -28,7 +31,7 @@ export function sensitiveWidths(options: SensitiveOptions): Budget {
   const full = groups.map((g) => g.channels)
   const before = cost(full)
   const harms = new Map(options.sensitivity.map(({ group, cuts }) => [group.id, curveOf(cuts)]))
-  const least = groups.map((g) => (harms.has(g.id) ? minimumWidth(g, options) : g.channels))
+  const least = groups.map((g) => (harms.has(g.id) ? leastWidth(g, options) : g.channels))
   const goals = budgetGoals(options, cost(least), before)
   const widths = [...full]
   while (!goals.met(cost(widths))) {
@@ -52,6 +55,13 @@ export function sensitiveWidths(options: SensitiveOptions): Budget {
   }
   const after = cost(widths)
   return { widths: new Map(groups.map((g, i) => [g.id, widths[i]!])), ratio: widths.reduce((a, w) => a + w, 0) / full.reduce((a, w) => a + w, 0), before, after }
+}
+
+/** The narrowest width that rounding and the limit allow. */
+function leastWidth(group: ChannelGroup, { limit = 1, ...options }: SensitiveOptions): number {
+  let width = group.channels
+  for (let next = narrowerWidth(group, width, options); next !== undefined && next >= (1 - limit) * group.channels; next = narrowerWidth(group, next, options)) width = next
+  return width
 }
 
 /** Squared harm by the share that is cut: through the measured points, which never fall. */

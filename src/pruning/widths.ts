@@ -22,6 +22,8 @@ export interface WidthsOptions {
   readonly rule: WidthRule
   /** Images that sensitivity is measured on, drawn from the source by seed. */
   readonly images: number
+  /** Share (0 to 1) of its channels that sensitive widths take of no group more; default 1. */
+  readonly limit?: number
   /** How the detector's outputs are read: harm is then the error of what they say (see relativeError); default: of all numbers alike. */
   readonly reading?: OutputReading
   readonly seed: number
@@ -41,5 +43,5 @@ export async function solveWidths(detector: Detector, source: ImageSource, budge
     return distance.of(reference, outputs)
   })
   const { groups: sensitivity } = await measureSensitivity(detector.model, { ...options, groups, criterion: random, shares: widthShares, inputs: inputs(), runs, distance: measure }).finally(() => distance?.release())
-  return { budget: sensitiveWidths({ ...budget, sensitivity }), skipped: loader.skipped }
+  return { budget: sensitiveWidths({ ...budget, sensitivity, limit: options.limit }), skipped: loader.skipped }
 }

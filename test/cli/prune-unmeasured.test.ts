@@ -110,6 +110,7 @@ describe('prune without --data', () => {
     [['--method', 'l1'], 'no budget: give --remove-params or --remove-macs'],
     [['--method', 'l1', '--remove-params', '0.3', '--finetune-epochs', '3'], '--finetune-epochs has no meaning without images'],
     [['--method', 'l1', '--remove-params', '0.3', '--widths', 'sensitive'], '--widths sensitive needs images to measure what the outputs suffer; give --data'],
+    [['--method', 'l1', '--remove-params', '0.3', '--width-limit', '0.5'], '--width-limit has no meaning with --widths uniform; give --widths sensitive too'],
     [['--method', 'l1', '--remove-params', '0.3', '--width-images', '4'], '--width-images has no meaning with --widths uniform; give --widths sensitive too'],
     [['--method', 'l1', '--remove-params', '0.3', '--split', 'val'], '--split has no meaning without images'],
     [['--method', 'l1', '--remove-params', '0.3', '--limit', '8'], '--limit has no meaning without images'],

@@ -56,6 +56,15 @@ describe('sensitiveWidths', () => {
     expect(of(widths)).toEqual({ a: 32, b: 16, c: 24, d: 32 })
   })
 
+  it('takes no more of a group than the limit', () => {
+    const asked = { model, groups, removeMacs: 0.4, sensitivity: measured(groups, { a: even, b: even, c: [0.01, 0.02, 0.03, 0.05], d: even }) }
+    expect(of(sensitiveWidths(asked).widths)).toMatchObject({ c: 8 })
+    const { widths, after, before } = sensitiveWidths({ ...asked, limit: 0.3 })
+    expect([...widths.values()].every((w) => w >= 24)).toBe(true)
+    expect(after.macs).toBeLessThanOrEqual(0.6 * before.macs)
+    expect(() => sensitiveWidths({ ...asked, limit: 0.2 })).toThrow(/cannot be removed: the 4 chosen groups allow 0%/)
+  })
+
   it('spares what is not finite, and what was not measured', () => {
     const harms = measured(groups, { a: even, b: even, c: even, d: [Infinity, NaN, Infinity, Infinity] })
     const { widths } = sensitiveWidths({ model, groups, removeParams: 0.4, sensitivity: harms.filter(({ group }) => !group.id.startsWith('a')) })

@@ -91,6 +91,28 @@ export function replaceUses(graph: Graph, old: Value, by: Value): void {
   for (let i = 0; i < graph.outputs.length; i++) if (graph.outputs[i] === old) graph.outputs[i] = by
 }
 
+/** Makes `by` an output of the graph in the place of `old`: it takes the name and what the file says beside it; `old` is called `name` from now on. */
+export function replaceOutput(graph: Graph, old: Value, by: Value, name: string): void {
+  by.name = old.name
+  by.extra = old.extra
+  old.name = name
+  old.extra = undefined
+  for (let i = 0; i < graph.outputs.length; i++) if (graph.outputs[i] === old) graph.outputs[i] = by
+}
+
+/** Makes the subgraphs of `node` read `by` where they read the outer value `old`. */
+export function replaceCaptured(node: Node, old: Value, by: Value): void {
+  for (const graph of subgraphsOf(node)) {
+    for (const inner of graph.nodes) {
+      inner.inputs.forEach((v, i) => {
+        if (v === old) setInput(inner, i, by)
+      })
+      replaceCaptured(inner, old, by)
+    }
+    for (let i = 0; i < graph.outputs.length; i++) if (graph.outputs[i] === old) graph.outputs[i] = by
+  }
+}
+
 /** Removes a node whose outputs nobody reads; throws otherwise. */
 export function removeNode(graph: Graph, node: Node): void {
   for (const out of node.outputs) {

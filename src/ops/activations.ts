@@ -5,6 +5,7 @@ import { type DType, isFloat } from '../tensor/dtype.ts'
 import { toNumbers } from '../tensor/tensor.ts'
 import type { Emitter } from './emitter.ts'
 import type { OpDef, Vjp } from './define.ts'
+import { bounds, computes } from './eight-bit.ts'
 import { castTensor, foldFirst } from './fold.ts'
 import { broadcastShape, elementwiseChannels, free, inputOf, masked, ref, typed, unaryChannels, unaryVjp } from './rules.ts'
 import { dtypeOfCode } from './type-codes.ts'
@@ -98,21 +99,22 @@ export const activations: readonly OpDef[] = [
   unary('Sqrt', unaryVjp((b, dy, _, y) => b.div(b.mul(dy, b.scalar(0.5)), y)), { number: Math.sqrt }),
   unary('Reciprocal', slope((b, _, y) => b.op('Neg', [square(b, y)]))),
   unary('Erf', slope((b, x) => b.mul(normalDensity(b, x, 1), b.scalar(2)))),
-  unary('Relu', unaryVjp((b, dy, _, y) => masked(b, dy, positive(b, y)))),
-  unary('LeakyRelu', leaky),
+  { ...unary('Relu', unaryVjp((b, dy, _, y) => masked(b, dy, positive(b, y)))), eightBit: bounds },
+  { ...unary('LeakyRelu', leaky), eightBit: computes },
   unary('Elu', elu),
-  unary('Celu', celu),
+  // ONNX has no Celu in float16.
+  { ...unary('Celu', celu), float32: 'all' },
   unary('Selu', selu),
   unary('ThresholdedRelu', unaryVjp((b, dy, x, y) => masked(b, dy, b.op('Greater', [x, b.scalar(attribute(y, 'alpha', 1))])))),
   unary('Shrink', unaryVjp((b, dy, x, y) => masked(b, dy, b.op('Greater', [b.op('Abs', [x]), b.scalar(attribute(y, 'lambd', 0.5))])))),
   unary('Softsign', slope((b, _, y) => square(b, oneMinus(b, b.op('Abs', [y]))))),
-  unary('Sigmoid', slope((b, _, y) => b.mul(y, oneMinus(b, y)))),
+  { ...unary('Sigmoid', slope((b, _, y) => b.mul(y, oneMinus(b, y)))), eightBit: computes },
   unary('HardSigmoid', slope((b, _, y) => b.mul(sloped(b, y), b.scalar(attribute(y, 'alpha', 0.2))))),
   unary('HardSwish', hardSwish),
   unary('Softplus', slope((b, x) => b.op('Sigmoid', [x]))),
   unary('Mish', mish),
   unary('Gelu', gelu),
-  unary('Clip', clip),
+  { ...unary('Clip', clip), eightBit: bounds },
   { ...unary('Identity', unaryVjp((_, dy) => dy)), fold: foldFirst((t) => t), passThrough: () => 0 },
   { type: 'PRelu', shape: broadcastShape(), vjp: prelu, channels: elementwiseChannels, trainable: [1] },
   {

@@ -6,6 +6,7 @@ import { sizeOf } from '../tensor/tensor.ts'
 import { scaleChannels, shiftBias } from './absorb.ts'
 import { channelSum, inputGradient, kernelGradient, transposedInputGradient } from './conv-gradient.ts'
 import type { AxisRef, ChannelRule, KeptIndices, Link, OpDef, ShapeRule } from './define.ts'
+import { layer } from './eight-bit.ts'
 import type { Emitter } from './emitter.ts'
 import { block, repeat } from './index-map.ts'
 import { inputOf, link, outputOf, ref } from './rules.ts'
@@ -136,6 +137,7 @@ export const conv: readonly OpDef[] = [
     scored: { input: 1, axis: () => 1 },
     regressors: patches,
     absorbAffine: absorbInto((_, i) => i),
+    eightBit: layer(0),
   },
   {
     type: 'ConvTranspose',
@@ -160,5 +162,6 @@ export const conv: readonly OpDef[] = [
     trainable: [1, 2],
     scored: { input: 1, axis: () => 0 },
     absorbAffine: absorbInto((node, i, j, dims) => Math.floor(i / (dims[0]! / groupsOf(node))) * dims[1]! + j),
+    eightBit: layer(1),
   },
 ]

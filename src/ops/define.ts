@@ -76,6 +76,17 @@ export interface Affine {
   readonly shift: Float32Array
 }
 
+/** How a node computes on 8-bit numbers. What is not said of its inputs (shapes, bounds) stays as it is. */
+export type EightBit =
+  /** Linear in a constant weight (input 1), each output channel of which, along `axis`, has a scale of its own; a constant bias (input 2) is added. */
+  | { readonly kind: 'layer'; readonly axis: number }
+  /** Operands and result have scales of their own. */
+  | { readonly kind: 'computes' }
+  /** Elements of input 0 are moved or chosen, none is computed: the result has the operand's scale. */
+  | { readonly kind: 'moves' }
+  /** Bounds input 0, which the ends of the result's 8-bit range do too: the operand needs no 8-bit form. */
+  | { readonly kind: 'bounds' }
+
 export interface OpDef {
   /** ONNX's name. */
   readonly type: string
@@ -108,6 +119,13 @@ export interface OpDef {
    * enters such an op is compared in place of what comes out (pruning/certify).
    */
   readonly selects?: boolean
+  /**
+   * What stays in float32 where a model is turned to half precision: all of the node, or inputs by index (settings that ONNX has in float32
+   * alone). All, where ONNX has no float16 form, or where half precision would spoil what the op is for: long sums, sums of squares, indices. Absent: nothing.
+   */
+  readonly float32?: 'all' | readonly number[]
+  /** The 8-bit form of a node; absent or undefined: it has none that runtimes gain by, and stays in float. */
+  readonly eightBit?: (node: Node) => EightBit | undefined
   /** Why a model with this op is not pruned at all, with the remedy (quantized arithmetic). */
   readonly refused?: string
   /** Index of the input that output 0 equals at inference (Identity, Dropout); undefined where this node changes it. */

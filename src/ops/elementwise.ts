@@ -4,6 +4,7 @@ import { constantOf, type Node, type Value } from '../ir/graph.ts'
 import { type Tensor, toNumbers } from '../tensor/tensor.ts'
 import type { Emitter } from './emitter.ts'
 import { notDifferentiable, type OpDef, type Vjp } from './define.ts'
+import { computes } from './eight-bit.ts'
 import { type Arithmetic, foldElementwise, foldWhere } from './fold.ts'
 import { broadcastOf, broadcastShape, elementwiseChannels, inputOf, masked, outputOf, presentInputs, typed } from './rules.ts'
 
@@ -75,9 +76,9 @@ function remainder(node: Node): Arithmetic {
 }
 
 export const elementwise: readonly OpDef[] = [
-  { ...arithmetic('Add', add, foldElementwise({ number: (x, y) => x + y, bigint: (x, y) => x + y })), trainable: 'along channels' },
+  { ...arithmetic('Add', add, foldElementwise({ number: (x, y) => x + y, bigint: (x, y) => x + y })), trainable: 'along channels', eightBit: computes },
   arithmetic('Sub', sub, foldElementwise({ number: (x, y) => x - y, bigint: (x, y) => x - y })),
-  { ...arithmetic('Mul', mul, foldElementwise({ number: (x, y) => x * y, bigint: (x, y) => x * y })), trainable: 'along channels' },
+  { ...arithmetic('Mul', mul, foldElementwise({ number: (x, y) => x * y, bigint: (x, y) => x * y })), trainable: 'along channels', eightBit: computes },
   // Integers are divided towards zero, as bigint does.
   arithmetic('Div', div, foldDivision(() => ({ number: (x, y) => x / y, bigint: (x, y) => x / y }))),
   arithmetic('Mod', notDifferentiable, foldDivision(remainder)),

@@ -4,6 +4,7 @@ import { constantOf, dimsOf, type Node, type Value } from '../ir/graph.ts'
 import { i64, sizeOf, tensor, toNumbers } from '../tensor/tensor.ts'
 import type { Emitter } from './emitter.ts'
 import { type ChannelRule, type KeptIndices, opaque, type OpDef, type PatchEdit, type Vjp } from './define.ts'
+import { moves } from './eight-bit.ts'
 import { gatherTensor } from './fold.ts'
 import { table } from './index-map.ts'
 import { inputOf, link, outputOf, ref, sameAs, typed, wrapAxis, zerosLike } from './rules.ts'
@@ -113,6 +114,7 @@ const gather: OpDef = {
     const known = node.inputs[0]?.producer?.opType === 'Shape' && indices ? numbersOf(outputOf(node)) : undefined
     return known && [i64(known, indices!.dims)]
   },
+  eightBit: moves,
 }
 
 const gatherElements: OpDef = {

@@ -163,6 +163,10 @@ export const linalg: readonly OpDef[] = [
     trainable: [1, 2],
     scored: { input: 1, axis: (node) => gemmForm(node).tb },
     absorbAffine: absorbIntoGemm,
+    eightBit(node) {
+      const { alpha, beta, ta, tb } = gemmForm(node)
+      return alpha === 1 && beta === 1 && ta === 0 ? { kind: 'layer', axis: 1 - tb } : undefined
+    },
   },
   {
     type: 'MatMul',
@@ -173,5 +177,6 @@ export const linalg: readonly OpDef[] = [
     weights: [1],
     trainable: [0, 1],
     scored: { input: 1, axis: (node) => Math.max(0, (inputOf(node, 1).shape?.length ?? 2) - 2) },
+    eightBit: (node) => (inputOf(node, 1).shape?.length === 2 ? { kind: 'layer', axis: 1 } : undefined),
   },
 ]

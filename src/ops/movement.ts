@@ -5,6 +5,7 @@ import { constantOf, type Dim, dimsOf, type Node, staticShape, type Value } from
 import { i64, toNumbers } from '../tensor/tensor.ts'
 import type { Emitter } from './emitter.ts'
 import type { KeptIndices, OpDef, PatchEdit } from './define.ts'
+import { computes, moves } from './eight-bit.ts'
 import { allConstant, concatTensors, expandTensor, transposeTensor } from './fold.ts'
 import { block, offset, repeat, slice } from './index-map.ts'
 import { originOf } from './lengths.ts'
@@ -61,6 +62,7 @@ const concat: OpDef = {
     const known = allConstant(inputs, node.inputs.length) ? concatTensors(inputs, wrapAxis(intAttribute(node, 'axis', 1), inputs[0]!.dims.length)) : undefined
     return known && [known]
   },
+  eightBit: computes,
 }
 
 const splitAxis = (node: Node): number => wrapAxis(intAttribute(node, 'axis', 0), rankOf(inputOf(node, 0)))
@@ -126,6 +128,7 @@ const split: OpDef = {
     }
   },
   patch: patchSplit,
+  eightBit: moves,
 }
 
 function permOf(node: Node): number[] {
@@ -148,6 +151,7 @@ const transpose: OpDef = {
     return { links: permOf(node).map((p, axis) => link(ref(x, p), ref(outputOf(node), axis))) }
   },
   fold: (node, [x]) => x && [transposeTensor(x, intsAttribute(node, 'perm') ?? x.dims.map((_, i) => x.dims.length - 1 - i))],
+  eightBit: moves,
 }
 
 const expand: OpDef = {
@@ -188,6 +192,7 @@ const expand: OpDef = {
     const out = x && target && expandTensor(x, toNumbers(target))
     return out && [out]
   },
+  eightBit: moves,
 }
 
 const tile: OpDef = {
@@ -216,6 +221,7 @@ const tile: OpDef = {
       }),
     }
   },
+  eightBit: moves,
 }
 
 /** Keeps the triangle above or below a diagonal of the last two axes. */

@@ -61,7 +61,8 @@ const layerAxis = (node: Node): number => wrapAxis(intAttribute(node, 'axis', -1
 
 const layerShape: ShapeRule = (node) => {
   const x = inputOf(node, 0)
-  const statistics = { dtype: x.dtype, shape: x.shape?.map((n, axis) => (axis < layerAxis(node) ? n : 1)) }
+  // stash_type 1, the default, is float32.
+  const statistics = { dtype: intAttribute(node, 'stash_type', 1) === 1 ? 'float32' as const : x.dtype, shape: x.shape?.map((n, axis) => (axis < layerAxis(node) ? n : 1)) }
   return node.outputs.map((_, i) => (i === 0 ? { dtype: x.dtype, shape: x.shape } : statistics))
 }
 
@@ -161,13 +162,14 @@ export const norm: readonly OpDef[] = [
   { type: 'InstanceNormalization', shape: sameAs(0), vjp: instanceVjp, channels: instanceChannels, weights: [1, 2], trainable: [1, 2] },
   { type: 'LayerNormalization', shape: layerShape, vjp: layerVjp, channels: layerChannels, weights: [1, 2], trainable: [1, 2] },
   { type: 'GroupNormalization', shape: sameAs(0), vjp: groupVjp, channels: groupChannels, patch: patchGroupNorm, weights: [1, 2], trainable: [1, 2] },
-  { type: 'LRN', shape: sameAs(0), vjp: lrnVjp, channels: (node) => statisticsOver(node, [1], 'mixes neighbouring channels') },
-  { type: 'LpNormalization', shape: sameAs(0), vjp: lpVjp, channels: lpChannels },
+  { type: 'LRN', shape: sameAs(0), vjp: lrnVjp, channels: (node) => statisticsOver(node, [1], 'mixes neighbouring channels'), float32: 'all' },
+  { type: 'LpNormalization', shape: sameAs(0), vjp: lpVjp, channels: lpChannels, float32: 'all' },
   {
     type: 'MeanVarianceNormalization',
     shape: sameAs(0),
     // The runtime adds 1e-9 to the standard deviation.
     vjp: (b, node, [dy]) => [dy && (() => normGradient(b, inputOf(node, 0), dy, undefined, meanVarianceAxes(node), 1e-9).dx())],
     channels: (node) => statisticsOver(node, meanVarianceAxes(node), 'takes its statistics over this axis'),
+    float32: 'all',
   },
 ]

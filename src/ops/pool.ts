@@ -4,6 +4,7 @@ import { dimsOf, type Node, type Value } from '../ir/graph.ts'
 import { f32, sizeOf } from '../tensor/tensor.ts'
 import type { Emitter } from './emitter.ts'
 import type { ChannelRule, OpDef, ShapeRule, TypeInfo } from './define.ts'
+import { computes } from './eight-bit.ts'
 import { inputOf, link, outputOf, ref, zerosLike } from './rules.ts'
 import { extentOf, outputLength, type Window, windowOf } from './window.ts'
 
@@ -110,12 +111,14 @@ export const pool: readonly OpDef[] = [
     shape: poolShape,
     vjp: (b, node, [dy]) => dy ? [() => scatterToWinners(b, inputOf(node, 0), dy, node)] : [],
     channels: perChannel,
+    eightBit: (node) => (node.outputs.length === 1 ? { kind: 'moves' } : undefined),
   },
   {
     type: 'AveragePool',
     shape: poolShape,
     vjp: (b, node, [dy]) => dy ? [() => averageGradient(b, inputOf(node, 0), dy, node)] : [],
     channels: perChannel,
+    eightBit: computes,
   },
   {
     type: 'LpPool',
@@ -138,6 +141,7 @@ export const pool: readonly OpDef[] = [
       return [() => b.op('Expand', [b.mul(dy, b.scalar(1 / sizeOf(dims.slice(2)))), b.ints(dims)], {}, 'dx')]
     },
     channels: perChannel,
+    eightBit: computes,
   },
   {
     type: 'GlobalMaxPool',

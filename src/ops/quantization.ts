@@ -7,7 +7,7 @@ import { asStated, inputOf, typed } from './rules.ts'
 const remedy = 'the model is quantized; prune the float model, then quantize the pruned one'
 
 function quantized(type: string, shape: ShapeRule): OpDef {
-  return { type, shape, vjp: notDifferentiable, channels: opaque(remedy), refused: remedy }
+  return { type, shape, vjp: notDifferentiable, channels: opaque(remedy), refused: remedy, float32: 'all' }
 }
 
 /** The first input's shape in the element type of input `index`, or `otherwise`. */

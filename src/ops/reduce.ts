@@ -98,8 +98,9 @@ function arg(type: string): OpDef {
 export const reduce: readonly OpDef[] = [
   reduction('ReduceSum', reduceVjp((b, dy, x) => expandTo(b, dy, x)), 'contract'),
   reduction('ReduceL1', reduceVjp((b, dy, x) => b.mul(dy, b.op('Sign', [x]))), 'contract'),
-  reduction('ReduceL2', l2, 'contract'),
-  reduction('ReduceSumSquare', reduceVjp((b, dy, x) => b.mul(b.mul(dy, b.scalar(2)), x)), 'contract'),
+  // Squares of numbers that float16 holds may lie beyond it.
+  { ...reduction('ReduceL2', l2, 'contract'), float32: 'all' },
+  { ...reduction('ReduceSumSquare', reduceVjp((b, dy, x) => b.mul(b.mul(dy, b.scalar(2)), x)), 'contract'), float32: 'all' },
   reduction('ReduceLogSum', reduceVjp((b, dy, x, _, y) => expandTo(b, b.div(dy, b.op('Exp', [y()])), x)), 'contract'),
   reduction('ReduceMean', mean, 'the mean over this axis counts its length'),
   reduction('ReduceMax', extremum, 'a zero takes part in the maximum over this axis'),

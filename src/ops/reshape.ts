@@ -4,6 +4,7 @@ import { setAttribute } from '../ir/edit.ts'
 import { type Dim, type Node, staticShape } from '../ir/graph.ts'
 import { i64, sizeOf, type Tensor, toNumbers } from '../tensor/tensor.ts'
 import type { ChannelRule, KeptIndices, OpDef, PatchEdit } from './define.ts'
+import { moves } from './eight-bit.ts'
 import { reshapeTensor } from './fold.ts'
 import { originOf } from './lengths.ts'
 import { reshapeLinks } from './reshape-links.ts'
@@ -114,6 +115,7 @@ const reshape: OpDef = {
     const to = intsAttribute(node, 'shape') ?? (target && toNumbers(target)) ?? numbersOf(node.inputs[1])
     return x && to && reshaped(x, resolveTarget(node, x.dims, to))
   },
+  eightBit: moves,
 }
 
 function reshaped(x: Tensor, dims: readonly Dim[]): Tensor[] | undefined {
@@ -134,6 +136,7 @@ const flatten: OpDef = {
   vjp: reshapeVjp,
   channels: (node) => reshapeLinks(inputOf(node, 0), outputOf(node)),
   fold: (node, [x]) => x && reshaped(x, flattened(node, x.dims)),
+  eightBit: moves,
 }
 
 /** For each output axis of Squeeze the input axis it comes from; undefined where axes are not known. */
@@ -173,6 +176,7 @@ const squeeze: OpDef = {
     const from = x && squeezedAxes(node, x.dims, axes)
     return x && from && reshaped(x, from.map((axis) => x.dims[axis]))
   },
+  eightBit: moves,
 }
 
 const unsqueeze: OpDef = {
@@ -192,6 +196,7 @@ const unsqueeze: OpDef = {
     const from = x && unsqueezedAxes(node, x.dims.length, axes)
     return x && from && reshaped(x, from.map((axis) => (axis === undefined ? 1 : x.dims[axis])))
   },
+  eightBit: moves,
 }
 
 export const reshapes: readonly OpDef[] = [reshape, flatten, squeeze, unsqueeze]

@@ -80,4 +80,8 @@ function patch(node: Node, kept: KeptIndices, edit: PatchEdit): void {
   if (next.some((n, i) => n !== sizes[i])) edit.setConstant(node, 3, i64(next))
 }
 
-export const resize: readonly OpDef[] = ['Resize', 'Upsample'].map((type) => ({ type, shape, vjp: resizeVjp, channels, patch }))
+/** Interpolated bytes would be cut off, not rounded. */
+const eightBit: OpDef['eightBit'] = (node) => (stringAttribute(node, 'mode', 'nearest') === 'nearest' ? { kind: 'moves' } : undefined)
+
+// ONNX has the scales in float32 alone; a roi stays with them.
+export const resize: readonly OpDef[] = ['Resize', 'Upsample'].map((type) => ({ type, shape, vjp: resizeVjp, channels, patch, float32: [1, 2], eightBit }))

@@ -38,6 +38,7 @@ const topK: OpDef = {
   },
   channels: allBut(axisOf, 'TopK ranks the elements of this axis'),
   selects: true,
+  float32: 'all',
 }
 
 const oneHot: OpDef = {
@@ -69,6 +70,7 @@ export const selection: readonly OpDef[] = [
     vjp: notDifferentiable,
     channels: opaque('NonMaxSuppression returns positions of boxes and classes'),
     selects: true,
+    float32: 'all',
   },
   {
     type: 'CumSum',
@@ -79,6 +81,7 @@ export const selection: readonly OpDef[] = [
       const axis = numbersOf(node.inputs[1])?.[0]
       return axis === undefined ? undefined : wrapAxis(axis, rankOf(inputOf(node, 0)))
     }, 'CumSum adds up along this axis'),
+    float32: 'all',
   },
   {
     type: 'Compress',

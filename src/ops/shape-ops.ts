@@ -106,6 +106,7 @@ const range: OpDef = {
   },
   vjp: notDifferentiable,
   channels: opaque('its length is computed in the graph'),
+  float32: 'all',
   fold(_, inputs) {
     if (!allConstant(inputs, 3)) return undefined
     const [start, limit, delta] = inputs.map((t) => toNumbers(t)[0]!) as [number, number, number]

@@ -5,6 +5,7 @@ import { type Dim, dimsOf, type Node, type Value } from '../ir/graph.ts'
 import { i64, takeAlong } from '../tensor/tensor.ts'
 import type { Emitter } from './emitter.ts'
 import type { KeptIndices, OpDef, PatchEdit, Vjp } from './define.ts'
+import { moves } from './eight-bit.ts'
 import { foldLimit } from './fold.ts'
 import { slice as sliceMap } from './index-map.ts'
 import { inputOf, intsOf, link, outputOf, ref, typed, wrapAxis } from './rules.ts'
@@ -160,4 +161,5 @@ export const slice: OpDef = {
     }
     return [out]
   },
+  eightBit: moves,
 }

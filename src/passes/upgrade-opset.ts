@@ -1,7 +1,8 @@
 /** @file Rewrites a model to the working opset, so that rules have one form of each operator to deal with. */
 import { cloneModel } from '../ir/edit.ts'
 import { type Graph, type Model, opsetOf } from '../ir/graph.ts'
-import { subgraphsOf, valuesOf } from '../ir/walk.ts'
+import { uniqueNames } from '../ir/names.ts'
+import { subgraphsOf } from '../ir/walk.ts'
 import { workingOpset } from '../ops/builder.ts'
 import { laterThan21, upgrades, type UpgradeSite } from '../ops/upgrades.ts'
 import { UserError } from '../tensor/error.ts'
@@ -15,14 +16,7 @@ export function upgradeOpset(model: Model): Model {
   const copy = cloneModel(model).model
   const opset = opsetOf(copy)
   inferGraph(copy.graph, opset)
-  const names = new Set<string>()
-  collectNames(copy.graph, names)
-  const unique = (stem: string): string => {
-    let name = stem
-    for (let k = 1; names.has(name); k++) name = `${stem}_${k}`
-    names.add(name)
-    return name
-  }
+  const unique = uniqueNames(copy.graph)
   // Renamed operators (Upsample becomes Resize) meet their new name's later changes because opsets are the outer loop.
   for (let since = opset + 1; since <= workingOpset; since++) upgradeGraph(copy.graph, since, unique)
   if (opset > workingOpset) checkOlder(copy.graph, opset)
@@ -32,11 +26,6 @@ export function upgradeOpset(model: Model): Model {
   copy.irVersion = Math.max(copy.irVersion, 8)
   inferGraph(copy.graph, workingOpset)
   return copy
-}
-
-function collectNames(graph: Graph, names: Set<string>): void {
-  for (const v of valuesOf(graph)) names.add(v.name)
-  for (const node of graph.nodes) for (const g of subgraphsOf(node)) collectNames(g, names)
 }
 
 function upgradeGraph(graph: Graph, since: number, unique: UpgradeSite['unique']): void {

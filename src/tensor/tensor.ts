@@ -98,6 +98,29 @@ export function halfToNumber(bits: number): number {
   return sign * (1 + fraction / 1024) * 2 ** (exponent - 15)
 }
 
+const word = new Float32Array(1)
+const bitsOfWord = new Uint32Array(word.buffer)
+
+/** The IEEE half nearest to a number, ties to even; beyond 65504 (from 65520 on) infinity. */
+export function numberToHalf(value: number): number {
+  word[0] = value
+  const bits = bitsOfWord[0]!
+  const sign = (bits >>> 16) & 0x8000
+  const magnitude = bits & 0x7fffffff
+  if (magnitude > 0x7f800000) return sign | 0x7e00
+  if (magnitude >= 0x477ff000) return sign | 0x7c00
+  // Below 2^-14 halves are whole multiples of 2^-24.
+  if (magnitude < 0x38800000) return sign | roundToEven(Math.abs(word[0]) * 2 ** 24)
+  const kept = magnitude - 0x38000000
+  return sign | ((kept + 0xfff + ((kept >>> 13) & 1)) >>> 13)
+}
+
+function roundToEven(value: number): number {
+  const floor = Math.floor(value)
+  const rest = value - floor
+  return rest > 0.5 || (rest === 0.5 && floor % 2 === 1) ? floor + 1 : floor
+}
+
 function bfloatToNumber(bits: number): number {
   const word = new Uint32Array([bits << 16])
   return new Float32Array(word.buffer)[0]!

@@ -1,14 +1,16 @@
 /** @file Where images come from: a split of a data set with the means to read and resize its images. */
 import { createLoader, type Loader, type LoaderOptions } from '../data/loader.ts'
-import { type DetectorCard } from '../detection/card.ts'
 import { preprocessOf } from '../detection/preprocess.ts'
 import type { Tensors } from '../runtime/session.ts'
 import type { Detector } from './detector.ts'
 
 export type ImageSource = Pick<LoaderOptions, 'dataset' | 'readImage' | 'cropResize'>
 
+/** What a detector card says of the images. */
+export type ImageCard = Parameters<typeof preprocessOf>[0]
+
 /** Batches of `source` as the detector wants them. */
-export function loaderFor(source: ImageSource, card: DetectorCard, options: Omit<LoaderOptions, keyof ImageSource | 'preprocess'>): Loader {
+export function loaderFor(source: ImageSource, card: ImageCard, options: Omit<LoaderOptions, keyof ImageSource | 'preprocess'>): Loader {
   return createLoader({ ...source, preprocess: preprocessOf(card), ...options })
 }
 
@@ -16,7 +18,7 @@ export function loaderFor(source: ImageSource, card: DetectorCard, options: Omit
 const freeBatch = 4
 
 /** Inputs of the detector's model, whose one input takes images: a set for each batch of the source's first images, as they are; `runs` of them. */
-export function imageRuns({ model, card }: Pick<Detector, 'model' | 'card'>, source: ImageSource): { readonly loader: Loader; readonly batch: number; readonly runs: number; inputs(): AsyncGenerator<Tensors> } {
+export function imageRuns({ model, card }: Pick<Detector, 'model'> & { readonly card: ImageCard }, source: ImageSource): { readonly loader: Loader; readonly batch: number; readonly runs: number; inputs(): AsyncGenerator<Tensors> } {
   const image = model.graph.inputs.find((v) => !v.initializer)!
   const fixed = image.shape?.[0]
   const batch = typeof fixed === 'number' ? fixed : freeBatch

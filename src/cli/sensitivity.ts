@@ -6,7 +6,6 @@ import { findGroups, wholeReason } from '../pruning/groups.ts'
 import { type CutHarm, measureSensitivity, type Sensitivity, sensitivityShares } from '../pruning/sensitivity.ts'
 import { widthCost } from '../pruning/width-cost.ts'
 import { nodeRuntime } from '../runtime/node.ts'
-import { UserError } from '../tensor/error.ts'
 import { createRng, shuffled } from '../tensor/rng.ts'
 import type { Detector } from '../train/detector.ts'
 import { evaluate } from '../train/evaluate.ts'
@@ -21,6 +20,7 @@ import { openData } from './open-source.ts'
 import { both, openRunFolder, versionsOf } from './run-folder.ts'
 import { sessionOptions } from './session.ts'
 import { percent, score, shortened, table } from './table.ts'
+import { assertTakesImages } from './takes-images.ts'
 
 /** Options that mean nothing without --sensitivity. */
 export const sensitivityFields = {
@@ -49,7 +49,7 @@ export interface SensitivityRequest {
 export async function runSensitivity({ detector, path, options, context, countMacs }: SensitivityRequest) {
   const run = options.out === undefined ? undefined : await openRunFolder(options.out, { force: options.force, files, command: `inspect ${path} ${JSON.stringify(options)}` })
   const { model, card } = detector
-  assertTakesImages(detector, path)
+  assertTakesImages(model, card.input, path, 'sensitivity')
   const groups = findGroups(model).filter((g) => wholeReason(g) === undefined)
   const source = await openImages(options, options.ap ? card.classes : undefined, context, run?.log)
   const { loader, batch, runs, inputs } = imageRuns(detector, source)
@@ -90,18 +90,6 @@ export async function runSensitivity({ detector, path, options, context, countMa
   let result: Awaited<ReturnType<typeof work>> | undefined
   await run.during(async () => void (result = await work()))
   return result!
-}
-
-/** Throws UserError unless the model takes images and nothing else. */
-function assertTakesImages({ model, card }: Detector, path: string): void {
-  const inputs = model.graph.inputs.filter((v) => !v.initializer)
-  const [image, ...others] = inputs
-  if (!image || others.length > 0) throw new UserError(`${path}: has the inputs ${inputs.map((v) => `"${v.name}"`).join(', ')}; sensitivity can only feed a model that takes images alone`)
-  const [, ...rest] = image.shape ?? []
-  const wanted = [3, card.input.height, card.input.width]
-  if (image.dtype !== 'float32' || rest.some((d, i) => typeof d === 'number' && d !== wanted[i])) {
-    throw new UserError(`${path}: its input "${image.name}" is ${image.dtype ?? 'of unknown type'} [${image.shape?.map((d) => d ?? '?').join(', ') ?? '?'}], its detector card says float32 [N, ${wanted.join(', ')}]`)
-  }
 }
 
 /** A fixed set of images, drawn by seed; never the test split unless it is asked for, since widths may be chosen by what is found. */

@@ -3,7 +3,7 @@ import type { Model } from '../ir/graph.ts'
 import type { CocoNumbers } from '../metrics/coco-map.ts'
 import { rawBytes } from '../onnx/tensors.ts'
 import { nodeRuntime } from '../runtime/node.ts'
-import type { SessionOptions, Tensors } from '../runtime/session.ts'
+import { runEach, type SessionOptions, type Tensors } from '../runtime/session.ts'
 import { nodeStore } from '../storage/node.ts'
 import { UserError } from '../tensor/error.ts'
 import { type Tensor, toNumbers } from '../tensor/tensor.ts'
@@ -23,23 +23,12 @@ export interface OutputDifference {
  */
 export async function compareOutputs(float: Model, exported: Model, inputs: readonly Tensors[], session: SessionOptions, out: string): Promise<OutputDifference[]> {
   const strict = await takesStrictly(float, session)
-  const [wanted, got] = [await runAll(float, inputs, session), await runAll(exported, inputs, { ...session, strict, file: out })]
+  const [wanted, got] = [await runEach(nodeRuntime, float, inputs, session), await runEach(nodeRuntime, exported, inputs, { ...session, strict, file: out })]
   return Object.keys(wanted[0]!).map((output) => {
     const sum = { difference: 0, reference: 0, same: true }
     wanted.forEach((results, i) => addDifference(sum, `output "${output}" of ${out}`, results[output]!, got[i]![output]!))
     return { output, relative: !sum.same ? null : sum.difference === 0 ? 0 : sum.difference / sum.reference }
   })
-}
-
-async function runAll(model: Model, inputs: readonly Tensors[], session: SessionOptions): Promise<Tensors[]> {
-  const loaded = await nodeRuntime.load(model, session)
-  try {
-    const results: Tensors[] = []
-    for (const feeds of inputs) results.push(await loaded.run(feeds))
-    return results
-  } finally {
-    await loaded.release()
-  }
 }
 
 async function takesStrictly(model: Model, session: SessionOptions): Promise<boolean> {

@@ -3,7 +3,7 @@ import { type LcpOptions, lcpDefaults, sweepOf } from '../pruning/lcp/options.ts
 import type { BudgetRequest, FinetuneOptions } from '../pruning/prune.ts'
 import { widthRules } from '../pruning/widths.ts'
 import { UserError } from '../tensor/error.ts'
-import { choice, flag, number, optionalChoice, type OptionsOf, optionalNumber, text } from './fields.ts'
+import { choice, flag, flagName, number, optionalChoice, type OptionsOf, optionalNumber, text } from './fields.ts'
 import { chooseOptimizer, type Follows, optimizerField, optimizerFor, rateField, rateFor, weightDecayField } from './optimizer-options.ts'
 import { keepField } from './training-options.ts'
 
@@ -63,8 +63,8 @@ export const lcpFields = {
 
 export function budgetOf(options: OptionsOf<typeof budgetFields>): BudgetRequest {
   const { removeParams, removeMacs, round, groups, widths, widthImages, widthLimit } = options
-  if (widthImages !== undefined && widths === 'uniform') throw new UserError('--width-images has no meaning with --widths uniform; give --widths sensitive too, or leave it out')
-  if (widthLimit !== undefined && widths === 'uniform') throw new UserError('--width-limit has no meaning with --widths uniform; give --widths sensitive too, or leave it out')
+  const idle = widths === 'uniform' ? (['widthImages', 'widthLimit'] as const).find((key) => options[key] !== undefined) : undefined
+  if (idle !== undefined) throw new UserError(`--${flagName(idle)} has no meaning with --widths uniform; give --widths sensitive too, or leave it out`)
   if ((removeParams === undefined) === (removeMacs === undefined)) {
     throw new UserError(removeParams === undefined ? 'no budget: give --remove-params or --remove-macs, for instance --remove-params 0.7' : '--remove-params and --remove-macs are both given; give one of them')
   }

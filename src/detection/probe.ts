@@ -1,11 +1,10 @@
 /** @file Finds out what a model's outputs are: one run on an empty image, then the tail behind its last layers alone, fed with known numbers. */
 import { addInput, cloneModel, replaceUses } from '../ir/edit.ts'
 import { type Model, opsetOf, type Value } from '../ir/graph.ts'
-import { ancestors } from '../ir/walk.ts'
-import { lookup } from '../ops/registry.ts'
 import { trainableConstants } from '../ops/trainable.ts'
+import { choiceBefore } from '../passes/choices.ts'
 import { sweep } from '../passes/dead-code.ts'
-import type { Runtime, SessionOptions, Tensors } from '../runtime/session.ts'
+import { runEach, type Runtime, type SessionOptions, type Tensors } from '../runtime/session.ts'
 import { UserError } from '../tensor/error.ts'
 import { f32, sizeOf, type Tensor } from '../tensor/tensor.ts'
 import { type ModelFacts, type OutputFacts, probes } from './facts.ts'
@@ -43,7 +42,7 @@ export async function probeModel(model: Model, options: ProbeOptions): Promise<M
   const { model: open, values } = cloneModel(model)
   for (const v of layers) if (!outputs.includes(v)) open.graph.outputs.push(values.get(v)!)
   const [said] = await runsOf(open, options, [image])
-  const chosen = new Set(outputs.filter((v) => ancestors(model.graph, [v], new Set(layers)).some((n) => lookup(n.opType, n.domain)?.selects)))
+  const chosen = new Set(outputs.filter((v) => choiceBefore(model.graph, v, new Set(layers)) !== undefined))
   const replies = await tailReplies(model, layers, outputs.filter((v) => !chosen.has(v)), said!, image, options)
   return {
     input: { width, height },
@@ -94,13 +93,6 @@ async function tailReplies(model: Model, layers: readonly Value[], wanted: reado
   return replies
 }
 
-async function runsOf(model: Model, { runtime, session: sessionOptions, file }: ProbeOptions, feeds: readonly Tensors[]): Promise<Tensors[]> {
-  const session = await runtime.load(model, { ...sessionOptions, file })
-  try {
-    const out: Tensors[] = []
-    for (const f of feeds) out.push(await session.run(f))
-    return out
-  } finally {
-    await session.release()
-  }
+function runsOf(model: Model, { runtime, session, file }: ProbeOptions, feeds: readonly Tensors[]): Promise<Tensors[]> {
+  return runEach(runtime, model, feeds, { ...session, file })
 }

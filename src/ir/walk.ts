@@ -1,4 +1,5 @@
 /** @file Walks over a graph: all values, lookups by name, ancestors, topological order. */
+import { sizeOf } from '../tensor/tensor.ts'
 import type { Graph, Node, Value } from './graph.ts'
 
 /** Every value of a graph once: inputs, initializers, node outputs. */
@@ -14,6 +15,22 @@ export function* valuesOf(graph: Graph): Generator<Value> {
 export function valueNamed(graph: Graph, name: string): Value {
   for (const v of valuesOf(graph)) if (v.name === name) return v
   throw new Error(`graph "${graph.name}" has no value "${name}"`)
+}
+
+/** Values in parts of at most `most` elements each (or a single larger one), to be fetched in turns; a free axis counts as `free`. */
+export function inTurns(values: readonly Value[], most: number, free = 1): Value[][] {
+  const turns: Value[][] = []
+  let left = 0
+  for (const v of values) {
+    const size = sizeOf((v.shape ?? []).map((d) => (typeof d === 'number' ? d : free)))
+    if (turns.length === 0 || size > left) {
+      turns.push([])
+      left = most
+    }
+    turns.at(-1)!.push(v)
+    left -= size
+  }
+  return turns
 }
 
 /** Nodes that `values` depend on, in graph order; the walk stops at the values in `stop`. */

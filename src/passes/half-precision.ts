@@ -1,5 +1,5 @@
 /** @file Half precision: weights and computing in float16, the graph's inputs and outputs as they were, float32 where half precision will not do. */
-import { addInitializer, addNode, cloneModel, removeUnusedInitializers, replaceCaptured, replaceOutput, replaceUses, setInitializer, setInput } from '../ir/edit.ts'
+import { addInitializer, addNode, removeUnusedInitializers, replaceCaptured, replaceOutput, replaceUses, setInitializer, setInput } from '../ir/edit.ts'
 import { type Graph, type Model, type Node, opsetOf, type Value } from '../ir/graph.ts'
 import { uniqueNames } from '../ir/names.ts'
 import { capturedBy, subgraphsOf, valuesOf } from '../ir/walk.ts'
@@ -8,7 +8,7 @@ import { lookup } from '../ops/registry.ts'
 import { onnxTypeCode } from '../ops/type-codes.ts'
 import { isFloat } from '../tensor/dtype.ts'
 import { numberToHalf, type Tensor } from '../tensor/tensor.ts'
-import { inferGraph } from './infer-shapes.ts'
+import { extensibleCopy } from './infer-shapes.ts'
 
 export interface HalfPrecisionOptions {
   /** Names of outputs whose nodes stay in float32. */
@@ -34,11 +34,8 @@ const margin = 2
  * as it is, and so do nodes that read a constant beyond float16's range, or one too small for it; Casts stand around them.
  */
 export function halfPrecision(model: Model, options: HalfPrecisionOptions = {}): HalfPrecision {
-  const copy = cloneModel(model).model
+  const copy = extensibleCopy(model)
   const opset = opsetOf(copy)
-  inferGraph(copy.graph, opset)
-  // Up to IR 3 initializers had to be graph inputs; new ones are not.
-  if (copy.irVersion < 4) copy.irVersion = 8
   // By value: names change as casts take them over.
   const wide = new Map([...valuesOf(copy.graph)].map((v) => [v, options.magnitudes?.get(v.name) ?? 0]).filter(([, most]) => (most as number) > largest / margin) as [Value, number][])
   const casts = new Casts(copy.graph)

@@ -16,6 +16,13 @@ export function inferShapes(model: Model): Model {
   return copy
 }
 
+/** The same for a model that gets new initializers: up to IR 3 those had to be graph inputs. */
+export function extensibleCopy(model: Model): Model {
+  const copy = inferShapes(model)
+  if (copy.irVersion < 4) copy.irVersion = 8
+  return copy
+}
+
 /** Infers the types of a graph in place; its inputs must have theirs. `visit` sees every node before its own types are inferred. */
 export function inferGraph(graph: Graph, opset: number, visit: (node: Node) => void = () => {}): void {
   const computed: Value[] = []

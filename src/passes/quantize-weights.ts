@@ -1,5 +1,5 @@
 /** @file Numbers in 8 bits: ranges of activations to scale and zero point, weights to int8 a channel, biases to int32. */
-import { f32, sizeOf, type Tensor, tensor } from '../tensor/tensor.ts'
+import { f32, roundToEven, sizeOf, type Tensor, tensor } from '../tensor/tensor.ts'
 
 /** The least and the largest number that a value takes. */
 export interface Range {
@@ -73,11 +73,4 @@ export function quantizeWeight(weight: Tensor, axis: number, scales: Float32Arra
 export function quantizeBias(bias: Tensor, inputScale: number, weightScale: Float32Array): { readonly content: Tensor; readonly scales: Tensor } {
   const scales = Float32Array.from({ length: bias.data.length }, (_, i) => inputScale * weightScale[i % weightScale.length]!)
   return { content: tensor('int32', bias.dims, Int32Array.from(bias.data as Float32Array, (b, i) => roundToEven(b / scales[i]!))), scales: f32(scales) }
-}
-
-/** As the runtime rounds. */
-function roundToEven(value: number): number {
-  const floor = Math.floor(value)
-  const rest = value - floor
-  return rest > 0.5 || (rest === 0.5 && floor % 2 !== 0) ? floor + 1 : floor
 }

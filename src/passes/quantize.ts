@@ -5,7 +5,7 @@ import { uniqueNames } from '../ir/names.ts'
 import type { DType } from '../tensor/dtype.ts'
 import { UserError } from '../tensor/error.ts'
 import { f32, scalar, tensor, type Tensor, zeros } from '../tensor/tensor.ts'
-import { inferGraph } from './infer-shapes.ts'
+import { extensibleCopy } from './infer-shapes.ts'
 import { candidates, operandsOf, quantizationPoints, type QuantizationPoints } from './quantization-points.ts'
 import { activationScale, type AffineScale, quantizeBias, quantizeWeight, type Range, weightScales, type WeightUse } from './quantize-weights.ts'
 import { upgradeOpset } from './upgrade-opset.ts'
@@ -15,12 +15,7 @@ const perChannelOpset = 13
 
 /** The model as `quantize` and the ranges for it take it: at an opset with scales a channel, types inferred. Constants and normalisations should be folded before. */
 export function quantizable(model: Model): Model {
-  if (opsetOf(model) < perChannelOpset) return upgradeOpset(model)
-  const copy = cloneModel(model).model
-  // Up to IR 3 initializers had to be graph inputs; new ones are not.
-  if (copy.irVersion < 4) copy.irVersion = 8
-  inferGraph(copy.graph, opsetOf(copy))
-  return copy
+  return opsetOf(model) < perChannelOpset ? upgradeOpset(model) : extensibleCopy(model)
 }
 
 export interface QuantizeOptions {

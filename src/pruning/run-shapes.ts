@@ -1,7 +1,7 @@
 /** @file Whether values have the shapes when run that inference gives them. */
 import { withOutputs } from '../ir/edit.ts'
 import type { Dim, Model, Value } from '../ir/graph.ts'
-import { sizeOf } from '../tensor/tensor.ts'
+import { inTurns } from '../ir/walk.ts'
 import type { Tensors } from '../runtime/session.ts'
 
 /** Elements that one run may give back: values of a large model are fetched in turns. */
@@ -19,7 +19,7 @@ export async function checkShapes(model: Model, feeds: Tensors, run: (model: Mod
   const values = model.graph.nodes.flatMap((node) => node.outputs.filter((v): v is Value => v?.dtype !== undefined && v.dtype !== 'string' && v.shape !== undefined))
   const faults: string[] = []
   const lengths = new Map<string, number>()
-  for (const part of inTurns(values)) {
+  for (const part of inTurns(values, mostElements)) {
     const results = await run(withOutputs(model, part), feeds)
     for (const { name, shape } of part) {
       const dims = results[name]?.dims
@@ -37,19 +37,4 @@ function fits(dim: Dim, length: number, lengths: Map<string, number>): boolean {
   if (dim === undefined) return true
   if (!lengths.has(dim)) lengths.set(dim, length)
   return lengths.get(dim) === length
-}
-
-function inTurns(values: readonly Value[]): Value[][] {
-  const turns: Value[][] = []
-  let left = 0
-  for (const v of values) {
-    const size = sizeOf(v.shape!.map((d) => (typeof d === 'number' ? d : 1)))
-    if (turns.length === 0 || size > left) {
-      turns.push([])
-      left = mostElements
-    }
-    turns.at(-1)!.push(v)
-    left -= size
-  }
-  return turns
 }

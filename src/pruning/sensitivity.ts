@@ -1,13 +1,13 @@
 /** @file Sensitivity: how much the raw outputs suffer when one channel group alone is cut, for each group and for several shares. */
 import { withOutputs } from '../ir/edit.ts'
-import { ancestors, valueNamed } from '../ir/walk.ts'
-import type { Model, Node, Value } from '../ir/graph.ts'
-import { lookup } from '../ops/registry.ts'
+import { valueNamed } from '../ir/walk.ts'
+import type { Model, Value } from '../ir/graph.ts'
+import { choiceBefore } from '../passes/choices.ts'
 import type { Runtime, Session, SessionOptions, Tensors } from '../runtime/session.ts'
 import { isFloat } from '../tensor/dtype.ts'
 import { UserError } from '../tensor/error.ts'
 import { createRng } from '../tensor/rng.ts'
-import { type Tensor, toNumbers } from '../tensor/tensor.ts'
+import { squaredDistance, type Tensor, toNumbers } from '../tensor/tensor.ts'
 import type { Listener } from '../train/events.ts'
 import { bestUnits } from './budget.ts'
 import { nodeLabel } from './channel-links.ts'
@@ -129,10 +129,9 @@ function casesOf(masked: MaskedModel, { groups, criterion, shares, seed }: Sensi
  * of those behind one: the values that enter it.
  */
 function comparable({ graph }: Model): { names: string[]; leftOut: string[] } {
-  const choiceBefore = (v: Value): Node | undefined => ancestors(graph, [v]).find((n) => lookup(n.opType, n.domain)?.selects)
-  const isFree = (v: Value): boolean => !!v.dtype && isFloat(v.dtype) && choiceBefore(v) === undefined
+  const isFree = (v: Value): boolean => !!v.dtype && isFloat(v.dtype) && choiceBefore(graph, v) === undefined
   const leftOut = graph.outputs.filter((v) => !isFree(v)).map((v) => {
-    const choice = choiceBefore(v)
+    const choice = choiceBefore(graph, v)
     return `output "${v.name}" ${choice ? `depends on what ${nodeLabel(choice)} chooses` : `is no float output (${v.dtype ?? 'type not known'})`}`
   })
   const entering = crossingsOf(graph).map((c) => c.value).filter(isFree)
@@ -219,13 +218,6 @@ function valuesOf(results: Tensors, names: readonly string[]): (Float32Array | r
 
 function numbersOf(t: Tensor): Float32Array | readonly number[] {
   return t.data instanceof Float32Array ? t.data : toNumbers(t)
-}
-
-/** Of `a` from `b`, or from 0. */
-function squaredDistance(a: ArrayLike<number>, b?: ArrayLike<number>): number {
-  let sum = 0
-  for (let i = 0; i < a.length; i++) sum += (a[i]! - (b ? b[i]! : 0)) ** 2
-  return sum
 }
 
 /** A runtime whose every session is the given one with `masks` fed; releasing it does nothing. */

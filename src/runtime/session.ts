@@ -42,12 +42,19 @@ export interface Runtime {
   load(model: Model | Uint8Array, options?: SessionOptions): Promise<Session>
 }
 
-/** Loads `model`, runs it once, frees it. */
-export async function runOnce(runtime: Runtime, model: Model | Uint8Array, feeds: Tensors, options?: SessionOptions): Promise<Tensors> {
+/** Loads `model`, runs it on each set of inputs, frees it. */
+export async function runEach(runtime: Runtime, model: Model | Uint8Array, sets: readonly Tensors[], options?: SessionOptions): Promise<Tensors[]> {
   const session = await runtime.load(model, options)
   try {
-    return await session.run(feeds)
+    const results: Tensors[] = []
+    for (const feeds of sets) results.push(await session.run(feeds))
+    return results
   } finally {
     await session.release()
   }
+}
+
+/** Loads `model`, runs it once, frees it. */
+export async function runOnce(runtime: Runtime, model: Model | Uint8Array, feeds: Tensors, options?: SessionOptions): Promise<Tensors> {
+  return (await runEach(runtime, model, [feeds], options))[0]!
 }

@@ -115,10 +115,18 @@ export function numberToHalf(value: number): number {
   return sign | ((kept + 0xfff + ((kept >>> 13) & 1)) >>> 13)
 }
 
-function roundToEven(value: number): number {
+/** To the nearest whole number, halves to the even one, as runtimes round. */
+export function roundToEven(value: number): number {
   const floor = Math.floor(value)
   const rest = value - floor
-  return rest > 0.5 || (rest === 0.5 && floor % 2 === 1) ? floor + 1 : floor
+  return rest > 0.5 || (rest === 0.5 && floor % 2 !== 0) ? floor + 1 : floor
+}
+
+/** sum (a - b)^2; without `b`, from 0. */
+export function squaredDistance(a: ArrayLike<number>, b?: ArrayLike<number>): number {
+  let sum = 0
+  for (let i = 0; i < a.length; i++) sum += (a[i]! - (b ? b[i]! : 0)) ** 2
+  return sum
 }
 
 function bfloatToNumber(bits: number): number {

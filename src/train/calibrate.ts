@@ -1,10 +1,10 @@
 /** @file Calibration: the ranges of values over images, by their ends or by percentiles. */
 import { withOutputs } from '../ir/edit.ts'
-import { type Model, staticShape, type Value } from '../ir/graph.ts'
-import { valueNamed } from '../ir/walk.ts'
+import type { Model, Value } from '../ir/graph.ts'
+import { inTurns, valueNamed } from '../ir/walk.ts'
 import type { Range } from '../passes/quantize-weights.ts'
 import type { Runtime, Session, SessionOptions, Tensors } from '../runtime/session.ts'
-import { floats, sizeOf } from '../tensor/tensor.ts'
+import { floats } from '../tensor/tensor.ts'
 import type { Listener } from './events.ts'
 
 export const rangeRules = ['minmax', 'percentile'] as const
@@ -27,10 +27,12 @@ const tail = 1e-4
 const bins = 2048
 /** Values observed in one pass hold so many elements a run at most: 512 MiB. */
 const elementsAtOnce = 2 ** 27
+/** Images of a free batch, about. */
+const handful = 4
 
 /** Ranges of the named values of a model. Many values are measured in several passes, percentiles in two: their bins lie between the ends found in the first. */
 export async function calibrate(model: Model, names: readonly string[], options: CalibrationOptions): Promise<Map<string, Range>> {
-  const parts = partsOf(names.map((name) => valueNamed(model.graph, name)))
+  const parts = inTurns(names.map((name) => valueNamed(model.graph, name)), elementsAtOnce, handful)
   const passes = options.range === 'percentile' ? 2 : 1
   options.listener?.({ type: 'phase', name: 'calibrate', total: parts.length * passes * options.runs, unit: 'runs' })
   let done = 0
@@ -57,23 +59,6 @@ export async function calibrate(model: Model, names: readonly string[], options:
 async function observeRun(session: Session, feeds: Tensors, values: readonly Value[], see: (name: string, data: Float32Array) => void): Promise<void> {
   const out = await session.run(feeds)
   for (const { name } of values) see(name, floats((out[name] ?? feeds[name])!))
-}
-
-function partsOf(values: readonly Value[]): Value[][] {
-  const parts: Value[][] = []
-  let room = 0
-  for (const v of values) {
-    const dims = staticShape(v)
-    // A free batch is a handful of images.
-    const elements = dims ? sizeOf(dims) : sizeOf((v.shape ?? []).map((d) => (typeof d === 'number' ? d : 4)))
-    if (parts.length === 0 || elements > room) {
-      parts.push([])
-      room = elementsAtOnce
-    }
-    parts.at(-1)!.push(v)
-    room -= elements
-  }
-  return parts
 }
 
 function endsOf(data: Float32Array, seen: Range = { min: Infinity, max: -Infinity }): Range {

@@ -1,12 +1,11 @@
 /** @file Layers that 8 bits would harm most: each alone is quantized, and what the outputs suffer is measured. */
-import type { Model, Value } from '../ir/graph.ts'
-import { ancestors } from '../ir/walk.ts'
-import { lookup } from '../ops/registry.ts'
+import type { Model } from '../ir/graph.ts'
+import { choiceBefore } from '../passes/choices.ts'
 import { quantize, type QuantizeOptions } from '../passes/quantize.ts'
 import type { Range } from '../passes/quantize-weights.ts'
-import type { Runtime, SessionOptions, Tensors } from '../runtime/session.ts'
+import { runEach, type Runtime, type SessionOptions, type Tensors } from '../runtime/session.ts'
 import { UserError } from '../tensor/error.ts'
-import { floats } from '../tensor/tensor.ts'
+import { floats, squaredDistance } from '../tensor/tensor.ts'
 import type { Listener } from './events.ts'
 
 export interface SpareOptions extends QuantizeOptions {
@@ -28,16 +27,7 @@ export async function layerHarms(model: Model, ranges: ReadonlyMap<string, Range
   const { runtime, inputs, listener, float = new Set() } = options
   const outputs = comparable(model)
   if (outputs.length === 0) throw new UserError('no output of the model is a float that hangs on no choice (TopK, NMS), so harm cannot be measured; give --spare 0')
-  const results = async (m: Model): Promise<Tensors[]> => {
-    const session = await runtime.load(m, options.session)
-    try {
-      const all: Tensors[] = []
-      for (const feeds of inputs) all.push(await session.run(feeds))
-      return all
-    } finally {
-      await session.release()
-    }
-  }
+  const results = (m: Model): Promise<Tensors[]> => runEach(runtime, m, inputs, options.session)
   const reference = await results(model)
   const { layers } = quantize(model, ranges, options)
   listener?.({ type: 'phase', name: 'harm of layers', total: layers.length, unit: 'layers' })
@@ -54,8 +44,7 @@ export async function layerHarms(model: Model, ranges: ReadonlyMap<string, Range
 
 /** Float outputs that hang on no choice: behind one, what is compared would change places. */
 function comparable({ graph }: Model): string[] {
-  const chosen = (v: Value): boolean => ancestors(graph, [v]).some((n) => lookup(n.opType, n.domain)?.selects)
-  return graph.outputs.filter((v) => v.dtype === 'float32' && !chosen(v)).map((v) => v.name)
+  return graph.outputs.filter((v) => v.dtype === 'float32' && !choiceBefore(graph, v)).map((v) => v.name)
 }
 
 function meanError(reference: readonly Tensors[], results: readonly Tensors[], outputs: readonly string[]): number {
@@ -63,11 +52,8 @@ function meanError(reference: readonly Tensors[], results: readonly Tensors[], o
     let [difference, scale] = [0, 0]
     for (const [i, tensors] of reference.entries()) {
       const wanted = floats(tensors[name]!)
-      const got = floats(results[i]![name]!)
-      for (let k = 0; k < wanted.length; k++) {
-        difference += (got[k]! - wanted[k]!) ** 2
-        scale += wanted[k]! ** 2
-      }
+      difference += squaredDistance(floats(results[i]![name]!), wanted)
+      scale += squaredDistance(wanted)
     }
     return difference === 0 ? 0 : Math.sqrt(difference / scale)
   })

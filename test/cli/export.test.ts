@@ -2,7 +2,7 @@
 import { copyFileSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { beforeAll, describe, expect, it } from 'vitest'
-import { compareOutputs } from '../../src/cli/export-measure.ts'
+import { bytesOnDisk, compareOutputs } from '../../src/cli/export-measure.ts'
 import { readCard } from '../../src/detection/card.ts'
 import { loadModel } from '../../src/onnx/load.ts'
 import { nodeStore } from '../../src/storage/node.ts'
@@ -78,6 +78,17 @@ describe('int8', () => {
     expect(text.out).toContain('23 layers in 8 bits; ranges by minmax of 8 images of split "train"')
   })
 
+  it('layers that alone harm the outputs more than --spare stay in float, the worst first, and no others', async () => {
+    const spared = await cliJson('export', shipped, '--int8', '--data', 'shapes', '--images', '8', '--limit', '4', '--spare', '0.005', ...quick, '--out', join(folder, 'spared.onnx'))
+    const kept = spared.float32 as { node: string; why: string }[]
+    const harms = kept.map(({ why }) => Number(/^in 8 bits it alone puts the outputs off by ([\d.]+)$/.exec(why)![1]))
+    expect(kept.length).toBeGreaterThan(0)
+    expect(Math.min(...harms)).toBeGreaterThanOrEqual(0.005)
+    expect(harms).toEqual([...harms].sort((a, b) => b - a))
+    expect([...kept.map((k) => k.node), ...(spared.layers as string[])].sort()).toEqual([...(json.layers as string[])].sort())
+    expect(await refused(shipped, '--int8', '--data', 'shapes', '--images', '4', '--limit', '2', '--spare', '1e-9', '--out', join(folder, 'none.onnx'))).toContain('every layer alone puts the outputs off by more than 1e-9')
+  })
+
   it('images without labels: no AP, but how far the outputs are off', async () => {
     const photos = join(folder, 'photos')
     for (const i of [0, 1, 2]) await put(photos, `${i}.png`, await drawing(i, 'png'))
@@ -147,6 +158,14 @@ describe('fp16', () => {
     const feeds = [{ x: f32([1, 0]) }]
     expect(await compareOutputs(build(4), build(5), feeds, { threads: 1 }, 'out.onnx')).toEqual([{ output: 'y', relative: 0.25 }])
     await expect(compareOutputs(build(4), build(Infinity), feeds, { threads: 1 }, 'out.onnx')).rejects.toThrow('output "y" of out.onnx is not finite where the float model\'s is')
+  })
+
+  it('weights in a file of their own count in the size', async () => {
+    const net = new Net()
+    const model = net.model(17, net.op('MatMul', [net.input('x', [1, 50]), net.weights('w', [50, 50])]))
+    const whole = await putModel(folder, 'whole.onnx', model)
+    expect(await bytesOnDisk(whole, model)).toBe(statSync(whole).size)
+    expect(await bytesOnDisk(await put(folder, 'graph-alone.onnx', 'x'.repeat(100)), model)).toBe(100 + 4 * 50 * 50)
   })
 
   it('a model that ends in NMS', async () => {

@@ -156,6 +156,9 @@ describe('prune', () => {
     expect(plans[1]).toEqual(plans[0])
     const kept = Object.values(plans[0]!).map(({ before, after }) => after / before)
     expect(Math.max(...kept) - Math.min(...kept)).toBeGreaterThan(0.4)
+    expect(Math.min(...kept)).toBeLessThan(0.5)
+    const limited = await cliJson('prune', model, ...few, '--method', 'l1', '--remove-params', '0.3', '--widths', 'sensitive', '--width-images', '4', '--width-limit', '0.5', '--dry-run', '--out', join(folder, 'limited'))
+    expect(Math.min(...Object.values(limited.widths as typeof plans[0]).map(({ before, after }) => after / before))).toBeGreaterThanOrEqual(0.5)
   })
 
   it('chooses by lcp', async () => {

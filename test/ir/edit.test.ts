@@ -6,7 +6,7 @@ import {
 import { createModel, Graph, Node, type Value } from '../../src/ir/graph.ts'
 import { print } from '../../src/ir/print.ts'
 import { verify } from '../../src/ir/verify.ts'
-import { ancestors, capturedBy, valueNamed, valuesOf } from '../../src/ir/walk.ts'
+import { ancestors, capturedBy, inTurns, valueNamed, valuesOf } from '../../src/ir/walk.ts'
 import { f32, i64 } from '../../src/tensor/tensor.ts'
 
 /** x -> Conv(w) -> Relu -> y */
@@ -210,4 +210,13 @@ describe('verify', () => {
     graph.initializers.pop()
     expect(() => verify(graph)).toThrow('a subgraph of node "z" reads "w" before it is computed')
   })
+})
+
+it('values in turns: as many as fit, a larger one alone, free axes as told', () => {
+  const graph = new Graph('turns')
+  const values = ([[4], [2], [3], [20], [1], ['N', 5]] as const).map((shape, i) => addInput(graph, `v${i}`, 'float32', [...shape]))
+  const names = (most: number, free?: number): string[][] => inTurns(values, most, free).map((part) => part.map((v) => v.name))
+  expect(names(9)).toEqual([['v0', 'v1', 'v2'], ['v3'], ['v4', 'v5']])
+  expect(names(8)).toEqual([['v0', 'v1'], ['v2'], ['v3'], ['v4', 'v5']])
+  expect(names(9, 2)).toEqual([['v0', 'v1', 'v2'], ['v3'], ['v4'], ['v5']])
 })

@@ -208,6 +208,18 @@ describe('places', () => {
     expect(b).not.toEqual(a)
   })
 
+  it('a file of IR 3 gets a version that takes initializers beside its inputs', async () => {
+    const build = (): Model => {
+      const n = new Net()
+      const model = n.model(13, n.op('Conv', [n.input('x', [1, 2, 3, 3]), n.weights('w', [2, 2, 1, 1])], {}, ['y']))
+      model.irVersion = 3
+      return model
+    }
+    const { model } = quantized(build())
+    expect(model.irVersion).toBe(8)
+    expect((await strictly(model, { x: normal([1, 2, 3, 3]) })).y!.dims).toEqual([1, 2, 3, 3])
+  })
+
   it('a weight that several layers read is quantized once', () => {
     const n = new Net()
     const w = n.weights('w', [3, 3, 1, 1])

@@ -10,7 +10,6 @@ import { parseSidecar, type Sidecar } from '../detection/sidecar.ts'
 import type { Model } from '../ir/graph.ts'
 import { loadModel } from '../onnx/load.ts'
 import { foldConstants } from '../passes/fold-constants.ts'
-import { nodeRuntime } from '../runtime/node.ts'
 import type { SessionOptions } from '../runtime/session.ts'
 import { nodeStore } from '../storage/node.ts'
 import { type Detector, detectorOf } from '../train/detector.ts'
@@ -52,6 +51,8 @@ async function findCard({ path, model }: OpenedModel, { request = {}, session }:
   const sidecar = await readSidecar(path)
   const size = request.preprocess === undefined ? undefined : parsePreprocess(request.preprocess, '--preprocess').size
   const square = sidecar?.input === undefined ? undefined : { width: sidecar.input, height: sidecar.input }
+  // Only here does opening a model need the library: what just reads it does without.
+  const { nodeRuntime } = await import('../runtime/node.ts')
   const facts = await probeModel(model, { runtime: nodeRuntime, session, file: path, size: size ?? square })
   return cardFor(facts, { ...request, classes: request.classes ?? own?.classes }, sidecar, path)
 }

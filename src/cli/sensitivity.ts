@@ -10,36 +10,22 @@ import { createRng, shuffled } from '../tensor/rng.ts'
 import type { Detector } from '../train/detector.ts'
 import { evaluate } from '../train/evaluate.ts'
 import { imageRuns, type ImageSource } from '../train/source.ts'
-import type { CommonOptions } from './command.ts'
 import type { Context } from './context.ts'
-import { detectorFields } from './detector-options.ts'
-import { flag, number, type OptionsOf, text } from './fields.ts'
 import { listed } from './group-table.ts'
 import { allSkipped, skippedJson, tellSkipped } from './measures.ts'
 import { openData } from './open-source.ts'
 import { both, openRunFolder, versionsOf } from './run-folder.ts'
+import type { SensitivityOptions } from './sensitivity-options.ts'
 import { sessionOptions } from './session.ts'
 import { percent, score, shortened, table } from './table.ts'
 import { assertTakesImages } from './takes-images.ts'
 
-/** Options that mean nothing without --sensitivity. */
-export const sensitivityFields = {
-  data: text('DIR', 'sensitivity: folder of images, with or without labels, or the word "shapes" for the built-in drawings'),
-  split: text('NAME', 'sensitivity: split to take images from (default: val, else train, else all)'),
-  images: number('N', 'sensitivity: images, drawn by seed', 64, { whole: true, min: 1 }),
-  ap: flag('sensitivity: also measure the AP of every cut; needs labels and takes as long again, or longer'),
-  ...detectorFields,
-  out: text('RUN', 'sensitivity: folder for sensitivity.json, a picture (sensitivity.svg), run.json and log.txt'),
-  force: flag('replace a run that is in the folder already'),
-}
-
-type Options = OptionsOf<typeof sensitivityFields> & CommonOptions
-
 const files = ['sensitivity.json', 'sensitivity.svg']
+
 export interface SensitivityRequest {
   readonly detector: Detector
   readonly path: string
-  readonly options: Options & { readonly data: string }
+  readonly options: SensitivityOptions & { readonly data: string }
   readonly context: Context
   /** Whether the model's multiply-accumulates can be counted. */
   readonly countMacs: boolean

@@ -1,8 +1,9 @@
 /** @file External data: which tensors of a model lie in other files, and where. */
-import { TensorProto_DataLocation, type AttributeProto, type GraphProto, type ModelProto, type TensorProto } from 'onnx-buf'
+import { TensorProto_DataLocation, type ModelProto, type TensorProto } from 'onnx-buf'
 import { bytesPerElement } from '../tensor/dtype.ts'
 import { UserError } from '../tensor/error.ts'
 import { sizeOf } from '../tensor/tensor.ts'
+import { tensorProtos } from './tensor-protos.ts'
 import { dtypeOf } from './tensors.ts'
 
 /** A tensor whose content lies in `location`, a path beside the model. */
@@ -16,28 +17,9 @@ export interface ExternalTensor {
 }
 
 export function externalTensors(model: ModelProto, file: string): ExternalTensor[] {
-  const found: ExternalTensor[] = []
-  const visit = (tensor: TensorProto | undefined, what: string): void => {
-    if (tensor?.dataLocation === TensorProto_DataLocation.EXTERNAL) found.push(locate(tensor, `${file}: ${what}`))
-  }
-  const attribute = (a: AttributeProto, what: string): void => {
-    visit(a.t, what)
-    for (const t of a.tensors) visit(t, what)
-    for (const s of a.sparseTensor ? [a.sparseTensor, ...a.sparseTensors] : a.sparseTensors) {
-      visit(s.values, what)
-      visit(s.indices, what)
-    }
-    if (a.g) graph(a.g)
-    for (const g of a.graphs) graph(g)
-  }
-  const graph = (g: GraphProto): void => {
-    for (const t of g.initializer) visit(t, `initializer "${t.name}"`)
-    for (const node of g.node) for (const a of node.attribute) attribute(a, `attribute "${a.name}" of ${node.opType} "${node.name}"`)
-  }
-  if (model.graph) graph(model.graph)
-  for (const f of model.functions) for (const node of f.node) for (const a of node.attribute) attribute(a, `attribute "${a.name}" in function "${f.name}"`)
-  for (const info of model.trainingInfo) for (const g of [info.initialization, info.algorithm]) if (g) graph(g)
-  return found
+  return tensorProtos(model)
+    .filter(({ tensor }) => tensor.dataLocation === TensorProto_DataLocation.EXTERNAL)
+    .map(({ tensor, what }) => locate(tensor, `${file}: ${what}`))
 }
 
 function locate(tensor: TensorProto, place: string): ExternalTensor {

@@ -4,6 +4,7 @@ import { ModelProtoSchema, Version, type ModelProto } from 'onnx-buf'
 import type { Model } from '../ir/graph.ts'
 import type { Store } from '../storage/store.ts'
 import { UserError } from '../tensor/error.ts'
+import { alignInPlace } from './align.ts'
 import { checkRange, externalTensors, fill } from './external.ts'
 import { remainder } from './messages.ts'
 import { readGraph } from './read-graph.ts'
@@ -14,7 +15,9 @@ const newestOpset = 23
 
 /** Reads an ONNX file and the external data beside it. */
 export async function loadModel(store: Store, path: string): Promise<Model> {
-  const proto = decode(await store.read(path), path)
+  const bytes = await store.read(path)
+  const proto = decode(bytes, path)
+  alignInPlace(proto, bytes)
   const folder = path.replace(/[^/\\]*$/, '')
   const sizes = new Map<string, number | undefined>()
   for (const external of externalTensors(proto, path)) {

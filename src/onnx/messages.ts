@@ -1,5 +1,10 @@
-/** @file What a protobuf message says beyond the fields that the IR holds: kept aside on load, put back on save. */
+/** @file Protobuf messages: what one says beyond the fields that the IR holds, kept aside on load and put back on save; text; how a field begins. */
 import { create, type DescMessage, isFieldSet, type MessageShape } from '@bufbuild/protobuf'
+import { BinaryWriter, WireType } from '@bufbuild/protobuf/wire'
+import { UserError } from '../tensor/error.ts'
+
+/** Bytes that a message may take. */
+export const protobufLimit = 2 ** 31 - 1
 
 /** A message with the fields of `message` that are not in `handled` (and those unknown to the library); undefined when there are none. */
 export function remainder<D extends DescMessage>(schema: D, message: MessageShape<D>, handled: ReadonlySet<string>): MessageShape<D> | undefined {
@@ -46,4 +51,10 @@ const encoder = new TextEncoder()
 
 export function bytesOfText(text: string): Uint8Array<ArrayBuffer> {
   return encoder.encode(text)
+}
+
+/** Tag and length of a length-delimited field. */
+export function prefix(field: number, length: number): Uint8Array {
+  if (length > protobufLimit) throw new UserError(`the model takes more than ${protobufLimit} bytes, an ONNX file holds no more; save it with external data`)
+  return new BinaryWriter().tag(field, WireType.LengthDelimited).uint32(length).finish()
 }

@@ -1,11 +1,10 @@
 /** @file Writes ONNX files. Weights go from their own buffers to the disk, or are copied once into the file's bytes. */
 import { create, toBinary } from '@bufbuild/protobuf'
-import { BinaryWriter, WireType } from '@bufbuild/protobuf/wire'
 import { GraphProtoSchema, ModelProtoSchema, TensorProtoSchema, type ModelProto } from 'onnx-buf'
 import type { Model, Value } from '../ir/graph.ts'
 import type { Store } from '../storage/store.ts'
 import { UserError } from '../tensor/error.ts'
-import { restore } from './messages.ts'
+import { prefix, protobufLimit, restore } from './messages.ts'
 import { externalProto, rawBytes, tensorHeader, tensorProto } from './tensors.ts'
 import { extraOf } from './types.ts'
 import { graphWithoutInitializers } from './write-graph.ts'
@@ -18,7 +17,6 @@ export interface SaveOptions {
   readonly externalData?: boolean | number
 }
 
-const protobufLimit = 2 ** 31 - 1
 /** Weights below so many bytes stay in the model. */
 const smallest = 1024
 /** Alignment of tensors in a data file, bytes: enough for any element type and for vector loads. */
@@ -133,12 +131,6 @@ function modelWithoutGraph(model: Model): ModelProto {
   if (model.modelVersion) proto.modelVersion = model.modelVersion
   if (model.docString) proto.docString = model.docString
   return restore(ModelProtoSchema, proto, model.extra as ModelProto | undefined)
-}
-
-/** Tag and length of a length-delimited field. */
-function prefix(field: number, length: number): Uint8Array {
-  if (length > protobufLimit) throw new UserError(`the model takes more than ${protobufLimit} bytes, an ONNX file holds no more; save it with external data`)
-  return new BinaryWriter().tag(field, WireType.LengthDelimited).uint32(length).finish()
 }
 
 function lengthOf(chunks: readonly Uint8Array[]): number {

@@ -16,11 +16,12 @@ export function memoryStore(files: Record<string, Uint8Array | string> = {}): St
     return [...entries.keys()].filter((key) => key.startsWith(prefix)).map((key) => key.slice(prefix.length))
   }
   return {
-    read: async (path) => read(path),
+    // Not slice(): Node's Buffer overrides it with one that does not copy.
+    read: async (path) => new Uint8Array(read(path)),
     readRange: async (path, offset, length) => {
       const data = read(path)
       if (offset + length > data.length) throw new UserError(`${path}: ends at byte ${data.length}; the file is truncated`)
-      return data.slice(offset, offset + length)
+      return new Uint8Array(data.subarray(offset, offset + length))
     },
     readText: async (path) => new TextDecoder().decode(read(path)),
     list: async (path) => [...new Set(under(path).map((rest) => rest.split('/')[0]!))].sort(),

@@ -7,7 +7,7 @@ export interface FileStat {
 
 /** A tree of files. Paths use `/`; relative ones start at the store's root. */
 export interface Store {
-  /** Whole file; throws UserError naming the path when it is missing. */
+  /** Whole file, in memory of its own: the caller may write there. Throws UserError naming the path when it is missing. */
   read(path: string): Promise<Uint8Array>
   /** `length` bytes from `offset`, in memory of their own. */
   readRange(path: string, offset: number, length: number): Promise<Uint8Array>

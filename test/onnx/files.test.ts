@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { InferenceSession, Tensor as OrtTensor } from 'onnxruntime-node'
-import { TensorProto_DataLocation } from 'onnx-buf'
+import { TensorProto_DataLocation, TensorProto_DataType } from 'onnx-buf'
 import { afterAll, describe, expect, it } from 'vitest'
 import { loadModel, parseModel } from '../../src/onnx/load.ts'
 import { saveModel, serializeModel } from '../../src/onnx/save.ts'
@@ -110,5 +110,40 @@ describe('files that cannot be read', () => {
     for (let length = 0; length < inline.length; length += 1) {
       expect(() => parseModel(inline.subarray(0, length), 'f')).toThrow(expect.objectContaining({ name: 'UserError' }))
     }
+  })
+})
+
+describe('weights in memory', () => {
+  // Names of many lengths put the content at every distance from alignment; lengths on both sides of those where protobuf takes a byte more.
+  const sizes = [1, 2, 31, 32, 300, 5000]
+  const tensors = Array.from({ length: 16 }, (_, shift) => sizes.flatMap((n) => [
+    { name: `${n}f${'x'.repeat(shift)}`, dataType: float, dims: [BigInt(n)], rawData: new Uint8Array(Float32Array.from({ length: n }, (_, i) => shift + i / 7).buffer) },
+    { name: `${n}i${'x'.repeat(shift)}`, dataType: TensorProto_DataType.INT64, dims: [BigInt(n)], rawData: new Uint8Array(BigInt64Array.from({ length: n }, (_, i) => BigInt(-shift * i)).buffer) },
+    { name: `${n}h${'x'.repeat(shift)}`, dataType: TensorProto_DataType.FLOAT16, dims: [BigInt(n)], rawData: new Uint8Array(Uint16Array.from({ length: n }, (_, i) => shift + i).buffer) },
+  ])).flat()
+  const bytes = modelBytes({ nodes: [], outputs: [], initializers: tensors })
+
+  it('are those of the file, which stays as it is, wherever they lie in it', async () => {
+    const store = memoryStore({ 'm.onnx': bytes.slice() })
+    const { initializers } = (await loadModel(store, 'm.onnx')).graph
+    const content = initializers.map(({ initializer: t }) => new Uint8Array((t!.data as Float32Array).buffer, (t!.data as Float32Array).byteOffset, (t!.data as Float32Array).byteLength))
+    expect(initializers.map((v) => v.name)).toEqual(tensors.map((t) => t.name))
+    for (const [i, t] of tensors.entries()) expect(Buffer.compare(content[i]!, t.rawData), t.name).toBe(0)
+    expect(Buffer.compare(await store.read('m.onnx'), bytes)).toBe(0)
+  })
+
+  it('are views of the one buffer that the file was read into: no second copy', async () => {
+    const { initializers } = (await loadModel(memoryStore({ 'm.onnx': bytes }), 'm.onnx')).graph
+    const large = initializers.flatMap(({ initializer: t }) => (t!.dtype !== 'int64' && t!.data.length >= 31 ? [(t!.data as Float32Array).buffer] : []))
+    expect(large).toHaveLength(16 * 4 * 2)
+    expect(new Set(large).size).toBe(1)
+    expect(large[0]!.byteLength).toBe(bytes.length)
+  })
+
+  it('are the caller\'s bytes where a model is parsed, and those stay as they are', () => {
+    const own = bytes.slice()
+    const { initializers } = parseModel(own, 'm.onnx').graph
+    for (const [i, t] of tensors.entries()) expect(initializers[i]!.initializer!.data.length, t.name).toBe(Number(t.dims[0]))
+    expect(Buffer.compare(own, bytes)).toBe(0)
   })
 })

@@ -12,7 +12,7 @@ import { cardRequest } from '../detector-options.ts'
 import { flag, flagName } from '../fields.ts'
 import { groupJson, groupsText, listed } from '../group-table.ts'
 import { openDetector, openModel } from '../open-model.ts'
-import { runSensitivity, sensitivityFields } from '../sensitivity.ts'
+import { sensitivityFields } from '../sensitivity-options.ts'
 import { sessionOptions } from '../session.ts'
 import { amount, percent } from '../table.ts'
 
@@ -43,6 +43,8 @@ export default defineCommand({
       ...outputs.map((p) => `output ${portText(p)}`),
     ]
     if (detector && options.data !== undefined) {
+      // The readers of images and ONNX Runtime take longer to load than all that inspect does without them.
+      const { runSensitivity } = await import('../sensitivity.ts')
       const sensitivity = await runSensitivity({ detector, path, options: { ...options, data: options.data }, context, countMacs: cost.macs !== null })
       return context.result({ ...json, sensitivity: sensitivity.json }, [...head, '', sensitivity.text].join('\n'))
     }

@@ -73,12 +73,38 @@ async function writeWhole(path: string, data: Uint8Array | string | readonly Uin
   if (typeof data === 'string' || data instanceof Uint8Array) return writeFile(path, data)
   const file = await open(path, 'w')
   try {
-    for (const chunk of data) {
-      for (let at = 0; at < chunk.length; ) at += (await file.write(chunk, at, Math.min(chunk.length - at, atOnce))).bytesWritten
+    for (const pieces of inTurns(data)) {
+      for (let rest = pieces; rest.length > 0; ) rest = after(rest, (await file.writev(rest)).bytesWritten)
     }
   } finally {
     await file.close()
   }
+}
+
+/** The chunks in groups that one call writes: a call for each would cost more than the disk does, since most of a model's are a few bytes long. */
+function inTurns(chunks: readonly Uint8Array[]): Uint8Array[][] {
+  const turns: Uint8Array[][] = []
+  let room = 0
+  for (const chunk of chunks) {
+    for (let at = 0; at < chunk.length; ) {
+      if (room === 0) {
+        turns.push([])
+        room = atOnce
+      }
+      const piece = chunk.subarray(at, at + room)
+      turns.at(-1)!.push(piece)
+      room -= piece.length
+      at += piece.length
+    }
+  }
+  return turns
+}
+
+/** What is left of the pieces when `written` bytes of them are on the disk. */
+function after(pieces: readonly Uint8Array[], written: number): Uint8Array[] {
+  let i = 0
+  for (; i < pieces.length && pieces[i]!.length <= written; i++) written -= pieces[i]!.length
+  return i === pieces.length ? [] : [pieces[i]!.subarray(written), ...pieces.slice(i + 1)]
 }
 
 /**

@@ -1,14 +1,15 @@
 /** @file A command as data, and how it is put on commander. */
 import { type Command, Option } from 'commander'
 import { type Context, createContext } from './context.ts'
-import { type Field, type Fields, flag, flagName, number, optionalNumber, type OptionsOf, parseOptions, text } from './fields.ts'
+import { type Field, type Fields, flag, flagName, number, optionalChoice, optionalNumber, type OptionsOf, parseOptions } from './fields.ts'
+import { providerNames } from '../runtime/providers.ts'
 import type { Streams } from './streams.ts'
 
 /** Options that every command has. */
 export const commonFields = {
   seed: number('N', 'seed of everything random', 0, { whole: true, min: 0 }),
   threads: optionalNumber('N', 'threads within an operator (default: all cores)', { whole: true, min: 1 }),
-  ep: text('NAME', 'execution provider of ONNX Runtime: cpu, cuda, webgpu, ... (default: cpu)'),
+  ep: optionalChoice(providerNames, 'execution provider of ONNX Runtime (default: cpu)'),
   json: flag('print one JSON object on stdout; everything else goes to stderr'),
   quiet: flag('no progress and no notes on stderr'),
   debug: flag('show the stack of an error'),
@@ -46,6 +47,7 @@ export function defineCommand<F extends Fields>(spec: CommandSpec<F>): LoadedCom
         const given = new Set(Object.keys(fields).filter((key) => sub.getOptionValueSource(key) === 'cli'))
         const context = createContext(options, streams)
         try {
+          if (options.ep !== undefined) await (await import('./session.ts')).assertProvider(options)
           await spec.run(options, sub.args, context, given)
         } finally {
           context.close()

@@ -5,7 +5,6 @@ import { saveModel } from '../onnx/save.ts'
 import { criterionNamed, methodNames } from '../pruning/criteria/registry.ts'
 import type { PrunePlan } from '../pruning/plan.ts'
 import { selectByWeights } from '../pruning/prune.ts'
-import { nodeRuntime } from '../runtime/node.ts'
 import { nodeStore } from '../storage/node.ts'
 import { UserError } from '../tensor/error.ts'
 import { certificateOf } from './certificate.ts'
@@ -46,7 +45,7 @@ export async function pruneUnmeasured(path: string, options: Options, given: Rea
   const widths = widthsOf(model, plan)
   const card = ownCard(model.metadata, path)
   const arch = card?.architecture ?? null
-  const origin = { model: path, method: options.method, arch, data: null, seed: options.seed, options, versions: versionsOf(nodeRuntime) }
+  const origin = { model: path, method: options.method, arch, data: null, seed: options.seed, options, versions: await versionsOf(options) }
   const seconds = (): number => (performance.now() - start) / 1000
   await run.during(async () => {
     if (options.dryRun) {

@@ -2,10 +2,11 @@
 import { appendFileSync, readdirSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import sharp from 'sharp'
-import type { Runtime } from '../runtime/session.ts'
+import { runtimeOf } from '../runtime/node.ts'
 import { assertWritable, makeFolder, nodeStore, writeError } from '../storage/node.ts'
 import { UserError } from '../tensor/error.ts'
 import type { Listener } from '../train/events.ts'
+import type { CommonOptions } from './command.ts'
 import { onInterrupt } from './interrupt.ts'
 import { Phase } from './progress.ts'
 import { packageVersion } from './version.ts'
@@ -134,6 +135,6 @@ export function both(a: Listener, b: Listener): Listener {
 }
 
 /** What a run was made with. */
-export function versionsOf(runtime: Runtime): Record<string, string> {
-  return { espalier: packageVersion(), node: process.versions.node, runtime: `${runtime.name} ${runtime.version}`, sharp: sharp.versions.sharp, libvips: sharp.versions.vips, platform: `${process.platform} ${process.arch}` }
+export async function versionsOf({ ep }: Pick<CommonOptions, 'ep'>): Promise<Record<string, string>> {
+  return { espalier: packageVersion(), node: process.versions.node, runtime: await runtimeOf(ep), sharp: sharp.versions.sharp, libvips: sharp.versions.vips, platform: `${process.platform} ${process.arch}` }
 }

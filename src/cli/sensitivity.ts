@@ -67,7 +67,7 @@ export async function runSensitivity({ detector, path, options, context, countMa
     if (run) {
       const { sensitivitySvg } = await import('./sensitivity-svg.ts')
       const picture = sensitivitySvg({ title: `Sensitivity of ${basename(path)}`, subtitle: about(json), groups: plotted(json.groups), ...(json.AP !== undefined && { score: json.AP }) })
-      const record = { model: path, data: options.data, split: json.split, images: json.images, seed: options.seed, seconds: json.seconds, ...skippedJson(skipped), options, versions: versionsOf(nodeRuntime) }
+      const record = { model: path, data: options.data, split: json.split, images: json.images, seed: options.seed, seconds: json.seconds, ...skippedJson(skipped), options, versions: await versionsOf(options) }
       await run.finish({ 'sensitivity.json': `${JSON.stringify({ model: path, ...json }, null, 2)}\n`, 'sensitivity.svg': picture }, record)
     }
     return { json, text: `${tableOf(json)}${run ? `\n\nwritten to ${run.path}` : ''}` }

@@ -1,8 +1,20 @@
 /** @file From options to the runtime's session options. */
+import { nodeRuntime } from '../runtime/node.ts'
+import { plainModel } from '../runtime/ort.ts'
 import type { SessionOptions } from '../runtime/session.ts'
-import type { CommonOptions } from './command.ts'
+
+/** The options of every command that say how models run. */
+interface EngineOptions {
+  readonly threads: number | undefined
+  readonly ep: string | undefined
+}
 
 /** `file` names the model in errors of the runtime. */
-export function sessionOptions({ threads, ep }: Pick<CommonOptions, 'threads' | 'ep'>, file?: string): SessionOptions {
+export function sessionOptions({ threads, ep }: EngineOptions, file?: string): SessionOptions {
   return { threads, provider: ep, file }
+}
+
+/** Throws UserError where the execution provider does not start, before any work is done. */
+export async function assertProvider(options: EngineOptions): Promise<void> {
+  await (await nodeRuntime.load(plainModel, sessionOptions(options))).release()
 }

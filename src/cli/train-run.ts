@@ -78,7 +78,7 @@ async function train({ detector, file, task, images, options, optimizing, run, c
     waitedSeconds: result.waitedSeconds,
     seconds: (performance.now() - start) / 1000,
   }
-  const record = { ...json, ...optimizing, ...extra, method: measureBefore ? 'finetune' : 'train', arch: detector.card.architecture, data: options.data, split: sources.test.dataset.split, seed: options.seed, options, versions: versionsOf(nodeRuntime) }
+  const record = { ...json, ...optimizing, ...extra, method: measureBefore ? 'finetune' : 'train', arch: detector.card.architecture, data: options.data, split: sources.test.dataset.split, seed: options.seed, options, versions: await versionsOf(options) }
   await run.finish({ 'model.onnx': (path) => saveModel(nodeStore(), path, result.detector.model) }, record)
   const rows = { ...(before && { before }), after }
   context.result(json, `${costTable(rows)}\n\nepoch ${result.best} of ${result.epochs.length} kept, measured on split "${sources.test.dataset.split}"${against === undefined ? '' : ` against ${against}`}; written to ${run.path}`)

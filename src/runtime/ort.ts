@@ -1,10 +1,15 @@
 /** @file The common part of ONNX Runtime's Node and web packages: they share one API. */
 import type { InferenceSession as OrtSession, Tensor as OrtTensor, TypedTensor } from 'onnxruntime-common'
-import type { Model } from '../ir/graph.ts'
+import { cloneModel } from '../ir/edit.ts'
+import { createModel, Graph, type Model } from '../ir/graph.ts'
+import { parseModel } from '../onnx/load.ts'
 import { exceedsOneFile, type ModelInParts, serializeInParts, serializeModel } from '../onnx/save.ts'
+import { Builder } from '../ops/builder.ts'
+import { webgpuFaults } from '../ops/webgpu-faults.ts'
 import type { DType } from '../tensor/dtype.ts'
 import { UserError } from '../tensor/error.ts'
 import { sizeOf, type Tensor } from '../tensor/tensor.ts'
+import { providerAbsence } from './providers.ts'
 import type { Runtime, Session, SessionOptions } from './session.ts'
 
 /** What we use of `onnxruntime-node` and `onnxruntime-web`. */
@@ -14,30 +19,60 @@ export interface OrtModule {
   readonly env: { readonly versions: { readonly common: string; readonly node?: string; readonly web?: string } }
 }
 
+/** What the runtime logs would mix with our own output; its errors reach us as exceptions. */
+const silent = 4
+
 export interface OrtTraits {
   readonly defaultProvider: string
   /** Whether given outputs are written where they are: the native library does; WebAssembly has memory of its own and would leave them as they were. */
   readonly writesInPlace: boolean
   /** Configuration of every session beyond SessionOptions, as the package takes it in `extra`. */
   readonly extra?: Readonly<Record<string, unknown>>
+  /** As in "linux x64", where it is known: for messages. */
+  readonly platform?: string
 }
 
-export function ortRuntime(name: string, ort: OrtModule, { defaultProvider, writesInPlace, extra }: OrtTraits): Runtime {
+/** A model that every provider runs: where it is not loaded, the provider is not there. */
+export const plainModel: Model = (() => {
+  const b = new Builder(new Graph('plain'))
+  b.output(b.op('Neg', [b.input('x', 'float32', [1])]))
+  return createModel(b.graph, b.opset)
+})()
+
+export function ortRuntime(name: string, ort: OrtModule, traits: OrtTraits): Runtime {
+  const version = ort.env.versions.node ?? ort.env.versions.web ?? ort.env.versions.common
+  const create = ({ model, provider }: Placed, options: SessionOptions): Promise<OrtSession> => {
+    const { bytes, externalData } = inMemory(model)
+    return ort.InferenceSession.create(bytes, { ...(externalData && { externalData }), ...sessionOptions(options, provider), extra: withStrictness(traits.extra, options.strict) })
+  }
   return {
     name,
-    version: ort.env.versions.node ?? ort.env.versions.web ?? ort.env.versions.common,
+    version,
     async load(model, options = {}) {
-      const { bytes, externalData } = inMemory(model)
-      const provider = options.provider ?? defaultProvider
-      let session: OrtSession
+      const provider = options.provider ?? traits.defaultProvider
       try {
-        session = await ort.InferenceSession.create(bytes, { ...(externalData && { externalData }), ...sessionOptions(options, provider), extra: withStrictness(extra, options.strict) })
+        return wrap(ort, await create(placed(model, provider), options), traits.writesInPlace)
       } catch (error) {
-        throw loadError(error, name, provider, options.file)
+        if (error instanceof UserError) throw error
+        const absence = model === plainModel ? error : await create({ model: plainModel, provider }, {}).then((session) => session.release(), (fault: unknown) => fault)
+        if (absence !== undefined) throw new UserError(providerAbsence({ provider, platform: traits.platform, runtime: `${name} ${version}`, message: messageOf(absence) }), { cause: absence })
+        throw loadError(error, name, options.file)
       }
-      return wrap(ort, session, writesInPlace)
     },
   }
+}
+
+interface Placed {
+  readonly model: Model | Uint8Array
+  readonly provider: OrtSession.ExecutionProviderConfig
+}
+
+/** The model, and the provider told which of its nodes it must leave to the CPU; these have names then. */
+function placed(model: Model | Uint8Array, provider: string): Placed {
+  if (provider !== 'webgpu') return { model, provider }
+  const { model: copy } = cloneModel(model instanceof Uint8Array ? parseModel(model, 'the model') : model)
+  const onCpu = webgpuFaults(copy).map((node, i) => (node.name ||= `left to the CPU ${i}`))
+  return { model: copy, provider: onCpu.length > 0 ? { name: provider, forceCpuNodeNames: onCpu } : provider }
 }
 
 /** What the package is given: one file in memory, or, for models too large for that, the model and its weights where they are. */
@@ -52,15 +87,14 @@ function withStrictness(extra: OrtTraits['extra'] = {}, strict = false): Readonl
   return strict ? { ...extra, session: { ...(extra.session as object | undefined), strict_shape_type_inference: '1' } } : extra
 }
 
-function sessionOptions(options: SessionOptions, provider: string): OrtSession.SessionOptions {
+function sessionOptions(options: SessionOptions, provider: OrtSession.ExecutionProviderConfig): OrtSession.SessionOptions {
   return {
     executionProviders: [provider],
     ...(options.threads !== undefined && { intraOpNumThreads: options.threads, interOpNumThreads: 1 }),
     enableMemPattern: options.memoryPattern ?? true,
     enableCpuMemArena: options.arena ?? true,
     graphOptimizationLevel: options.optimization ?? 'all',
-    // What the runtime logs would mix with our own output; its errors reach us as exceptions.
-    logSeverityLevel: 4,
+    logSeverityLevel: silent,
     ...(options.profilePrefix !== undefined && { enableProfiling: true, profileFilePrefix: options.profilePrefix }),
   }
 }
@@ -79,7 +113,7 @@ function wrap(ort: OrtModule, session: OrtSession, writesInPlace: boolean): Sess
       for (const name of session.outputNames) fetches[name] = writesInPlace && into[name] ? toOrt(into[name]) : null
       let results: OrtSession.OnnxValueMapType
       try {
-        results = await session.run(given, fetches)
+        results = await session.run(given, fetches, { logSeverityLevel: silent })
       } catch (error) {
         throw runError(error)
       }
@@ -102,22 +136,20 @@ function wrap(ort: OrtModule, session: OrtSession, writesInPlace: boolean): Sess
 
 /** Names the failing node first: "running Conv "layer1.conv2": <the runtime's words>". */
 function runError(error: unknown): Error {
-  const message = error instanceof Error ? error.message : String(error)
+  const message = messageOf(error)
   const match = /running (\w+) node\. Name:'([^']*)'/.exec(message)
   return match ? new Error(`running ${match[1]} "${match[2]}": ${message}`, { cause: error }) : new Error(`running the model: ${message}`, { cause: error })
 }
 
-/** A provider that cannot start says so in words of its own: "OrtSessionOptionsAppendExecutionProvider_Cuda: ...", ".../providers/webgpu/...". */
-const providerFault = /ExecutionProvider_|no available backend|backend not found|execution provider|\/providers\/(?!cpu\/)/i
-
 /** How ONNX Runtime names the node that it refuses; the first group is the node's name. */
 const nodeFaults = [/In Node, \("([^"]*)"/, /Node \(([^)]*)\) Op \(/, /node with name '([^']*)'/i, /\bNode:\s*(\S+)/]
 
-function loadError(error: unknown, runtime: string, provider: string, file: string | undefined): UserError {
-  const message = (error instanceof Error ? error.message : String(error)).trim()
-  if (providerFault.test(message) && !/\bnode\b/i.test(message.replaceAll(runtime, ''))) {
-    return new UserError(`${runtime} has no execution provider "${provider}" here (${message}); choose another with --ep`, { cause: error })
-  }
+function messageOf(error: unknown): string {
+  return (error instanceof Error ? error.message : String(error)).trim()
+}
+
+function loadError(error: unknown, runtime: string, file: string | undefined): UserError {
+  const message = messageOf(error)
   const node = nodeFaults.map((fault) => fault.exec(message)?.[1]).find((name) => name !== undefined && name !== '')
   const subject = node === undefined ? 'the model' : `node "${node}"`
   const place = file === undefined ? '' : `${file}: `

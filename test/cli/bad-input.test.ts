@@ -95,10 +95,6 @@ describe('operators that are not known', () => {
       expect(await refused(...argv)).toMatch(/^espalier: .*gadget\.onnx: the runtime refuses node "layer1\.0\.out" \(.*acme/m)
     }
   })
-
-  it.each(['cuda', 'abacus'])('an execution provider that is not there: %s', async (name) => {
-    expect(await refused('bench', model, '--ep', name)).toMatch(new RegExp(`espalier: onnxruntime-node has no execution provider "${name}" here .*; choose another with --ep`))
-  })
 })
 
 describe('cards of another model', () => {

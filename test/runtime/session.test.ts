@@ -27,7 +27,9 @@ function gathering(): Model {
 
 const x = f32([1, 2, 3, 4, 4, 3, 2, 1], [1, 2, 2, 2])
 
-describe.each([['native', nodeRuntime], ['wasm', webRuntime]] as [string, Runtime][])('%s runtime', (_, runtime) => {
+const asked: Runtime = { ...nodeRuntime, load: (model, options) => nodeRuntime.load(model, { provider: 'wasm', ...options }) }
+
+describe.each([['native', nodeRuntime], ['wasm', webRuntime], ['wasm by its provider', asked]] as [string, Runtime][])('%s runtime', (_, runtime) => {
   it('runs a model and gives new tensors', async () => {
     const session = await runtime.load(small(), { threads: 1 })
     expect(session.inputNames).toEqual(['x'])
@@ -61,6 +63,6 @@ describe.each([['native', nodeRuntime], ['wasm', webRuntime]] as [string, Runtim
     expect(error).toBeInstanceOf(UserError)
     expect(String(error)).toMatch(/strange\.onnx: the runtime refuses .*acme/)
     if (runtime === nodeRuntime) expect(String(error)).toContain('refuses node "clip"')
-    await expect(runtime.load(small(), { provider: 'abacus' })).rejects.toThrow(/no execution provider "abacus" here .* choose another with --ep/)
+    await expect(runtime.load(small(), { provider: 'abacus' })).rejects.toThrow(/execution provider "abacus" is not known; known are cpu, wasm, webgpu, cuda, coreml, dml: choose another/)
   })
 })

@@ -3,10 +3,10 @@ import { availableParallelism, cpus } from 'node:os'
 import { modelCost } from '../../passes/cost.ts'
 import type { Model } from '../../ir/graph.ts'
 import { measureLatency, randomFeeds } from '../../runtime/latency.ts'
-import { nodeRuntime } from '../../runtime/node.ts'
+import { nodeRuntime, runtimeOf } from '../../runtime/node.ts'
 import type { Session, SessionOptions } from '../../runtime/session.ts'
 import { createRng } from '../../tensor/rng.ts'
-import { defineCommand } from '../command.ts'
+import { type CommonOptions, defineCommand } from '../command.ts'
 import type { Context } from '../context.ts'
 import { number, optionalNumber } from '../fields.ts'
 import { openModel } from '../open-model.ts'
@@ -25,7 +25,7 @@ export default defineCommand({
   async run(options, paths, context) {
     const opened = await Promise.all(paths.map(openModel))
     const rows = await benchModels(opened.map(({ path, model }) => ({ file: path, model })), { ...options, session: sessionOptions(options) }, context)
-    const json = { models: rows, ...compare(rows), machine: machine(options.threads) }
+    const json = { models: rows, ...compare(rows), machine: await machine(options) }
     const lines = [table(['model', 'median ms', 'min', 'max', 'MACs'], rows.map((r) => [r.file, r.medianMs.toFixed(2), r.minMs.toFixed(2), r.maxMs.toFixed(2), r.macs === null ? '?' : amount(r.macs)]))]
     if ('ratio' in json) lines.push('', `speed-up ${json.ratio.toFixed(2)}, MACs ratio ${json.macsRatio?.toFixed(2) ?? '?'}, efficiency ${json.efficiency?.toFixed(2) ?? '?'}`)
     lines.push('', `${json.machine.cpu}, ${json.machine.threads} threads, ${json.machine.runtime}`)
@@ -86,7 +86,16 @@ function macsOf(model: Model, file: string, context: Context): number | null {
   }
 }
 
-export function machine(threads: number | undefined): { cpu: string; cores: number; threads: number; runtime: string; platform: string } {
+/** What times were measured on. */
+export interface Machine {
+  readonly cpu: string
+  readonly cores: number
+  readonly threads: number
+  readonly runtime: string
+  readonly platform: string
+}
+
+export async function machine({ threads, ep }: Pick<CommonOptions, 'threads' | 'ep'>): Promise<Machine> {
   const cores = availableParallelism()
-  return { cpu: cpus()[0]?.model.trim() ?? 'unknown CPU', cores, threads: threads ?? cores, runtime: `${nodeRuntime.name} ${nodeRuntime.version}`, platform: `${process.platform} ${process.arch}` }
+  return { cpu: cpus()[0]?.model.trim() ?? 'unknown CPU', cores, threads: threads ?? cores, runtime: await runtimeOf(ep), platform: `${process.platform} ${process.arch}` }
 }

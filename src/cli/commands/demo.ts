@@ -84,8 +84,8 @@ async function measureAndPrune(options: Options, data: Data, run: RunFolder, con
   const { before, after, detector: smaller } = pruned.result
   context.note('measuring latency')
   const rows = await benchModels([{ file: 'before', model: detector.model }, { file: 'after', model: smaller.model }], { runs: 100, warmup: 20, seed: options.seed, session }, context)
-  const json = { ...pruned.json, bench: { models: rows, ...compare(rows), machine: machine(options.threads) } }
-  const record = { ...json, ...pruned.details, model: shipped, method: 'lcp', arch: architecture, data: 'shapes', seed: options.seed, options, versions: versionsOf(nodeRuntime) }
+  const json = { ...pruned.json, bench: { models: rows, ...compare(rows), machine: await machine(options) } }
+  const record = { ...json, ...pruned.details, model: shipped, method: 'lcp', arch: architecture, data: 'shapes', seed: options.seed, options, versions: await versionsOf(options) }
   await run.finish({
     'pruned.onnx': (target) => saveModel(nodeStore(), target, smaller.model),
     'plan.json': `${JSON.stringify(pruned.plan)}\n`,

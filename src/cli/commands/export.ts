@@ -70,7 +70,7 @@ export default defineCommand({
       ...(precision === 'int8' && { layers: exported.layers }),
       float32: exported.kept,
       differences,
-      machine: machine(options.threads),
+      machine: await machine(options),
     }
     // Single numbers far off say little of a detector whose AP is known.
     const off = images?.measured ? [] : [differenceLine(differences, images !== undefined)]

@@ -111,7 +111,7 @@ async function chooseAndPrune(path: string, options: Options & { readonly data: 
     listener: both(context.listener, run.listener),
   }
   const identity = await fileIdentity(path)
-  const origin = { model: path, method: options.method, arch: detector.card.architecture, data: options.data, split: test.dataset.split, seed: options.seed, options, ...(criterion.needs === 'gradients' && { lcp }), versions: versionsOf(nodeRuntime) }
+  const origin = { model: path, method: options.method, arch: detector.card.architecture, data: options.data, split: test.dataset.split, seed: options.seed, options, ...(criterion.needs === 'gradients' && { lcp }), versions: await versionsOf(options) }
   await run.during(async () => {
     const start = performance.now()
     const sources = await images.label({ train: criterion.needs === 'gradients' || !options.dryRun, measured: !options.dryRun }, pruning)
@@ -147,7 +147,7 @@ async function replay(path: string, planFile: string, options: Options, context:
   const certificate = await certificateOf({ unfolded, original: model, file: path, pruned, plan, seed: options.seed, session: sessionOptions(options, path), images })
   const [before, after] = [costOf(model, path), costOf(pruned, path)]
   const json = { measured: false, before, after, widths: widthsOf(model, plan), certificate, seconds: (performance.now() - start) / 1000 }
-  const record = { ...json, model: path, plan: planFile, method: plan.method, arch: ownCard(model.metadata, path)?.architecture ?? null, data: options.data ?? null, seed: plan.seed ?? options.seed, options, versions: versionsOf(nodeRuntime) }
+  const record = { ...json, model: path, plan: planFile, method: plan.method, arch: ownCard(model.metadata, path)?.architecture ?? null, data: options.data ?? null, seed: plan.seed ?? options.seed, options, versions: await versionsOf(options) }
   await run.during(() => run.finish({ 'pruned.onnx': (target) => saveModel(nodeStore(), target, pruned), 'plan.json': planText(plan) }, record))
   context.result(json, `${planReport(json.widths, before, after)}\n\nwritten to ${run.path}`)
 }

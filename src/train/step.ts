@@ -14,9 +14,15 @@ export interface TrainStep {
   release(): Promise<void>
 }
 
+/**
+ * For sessions of training graphs. With a memory pattern the second run takes all its memory in one piece, beside the pieces of the first, which the arena
+ * keeps: at SSD300-ResNet50 3.4 GB instead of 2.1, in the same time.
+ */
+export const trainingMemory: SessionOptions = { memoryPattern: false }
+
 /** Loads `graph`; weights and statistics start from `initial` (by name), optimizer state from zero. */
 export async function createTrainStep(runtime: Runtime, graph: StepGraph, initial: (name: string) => Tensor, options: SessionOptions = {}): Promise<TrainStep> {
-  const session: Session = await runtime.load(graph.model, options)
+  const session: Session = await runtime.load(graph.model, { ...trainingMemory, ...options })
   // The weights are copied once: the buffers are written in place from then on, the model's own stay as they are.
   const buffers = graph.slots.map((slot) => ({
     slot,

@@ -50,8 +50,8 @@ export interface TrainResult {
   readonly best: number
   /** Forward-backward passes over images. */
   readonly passes: number
-  /** Seconds that steps waited for images. */
-  readonly waitedSeconds: number
+  /** Seconds that steps waited for their images: the first one, and all others. */
+  readonly waitedSeconds: { readonly first: number; readonly later: number }
   /** Images of either split that could not be read. */
   readonly skipped: Evaluation['skipped']
 }
@@ -60,7 +60,7 @@ export interface TrainResult {
 export const statisticsMomentum = 0.1
 
 /** The detector's training step: the task's loss on `batch` images, all weights trained, BN on batch statistics. */
-function detectorStep(detector: Detector, task: DetectorTask, batch: number, optimizer: OptimizerOptions): StepGraph {
+export function detectorStep(detector: Detector, task: DetectorTask, batch: number, optimizer: OptimizerOptions): StepGraph {
   const working: Model = workingCopy(detector.model, batch)
   const weights = trainableWeights(working.graph)
   return buildTrainStep((b) => {
@@ -98,7 +98,7 @@ export function initializerOf(model: Model): (name: string) => Tensor {
 /** Trains on `train`; after each epoch measures on `val` (where given) and keeps the best epoch, else the last. */
 export async function trainDetector(detector: Detector, train: ImageSource, val: ImageSource | undefined, options: TrainOptions): Promise<TrainResult> {
   const { batch, listener } = options
-  const loader = loaderFor(train, detector.card, { batch, augment: options.augment, seed: `${options.seed}/train`, shuffle: true, dropLast: true })
+  const loader = loaderFor(train, detector.card, { batch, augment: options.augment, seed: `${options.seed}/train`, shuffle: true, dropLast: true, lastEpoch: options.epochs })
   const task = options.task ?? multiboxTask(detector, batch)
   const graph = detectorStep(detector, task, batch, options.optimizer)
   const own = initializerOf(detector.model)
@@ -144,7 +144,7 @@ export async function trainDetector(detector: Detector, train: ImageSource, val:
     epochs: records,
     best: best.epoch,
     passes: done * batch,
-    waitedSeconds: loader.waitedMs / 1000,
+    waitedSeconds: { first: loader.waitedMs.first / 1000, later: loader.waitedMs.later / 1000 },
     skipped,
   }
 }

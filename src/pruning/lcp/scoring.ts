@@ -9,7 +9,7 @@ import { floats, type Tensor } from '../../tensor/tensor.ts'
 import type { AuxTask } from '../../train/aux-task.ts'
 import type { Detector } from '../../train/detector.ts'
 import { cosineRate } from '../../train/schedule.ts'
-import { createTrainStep, type TrainStep } from '../../train/step.ts'
+import { createTrainStep, trainingMemory, type TrainStep } from '../../train/step.ts'
 import { initializerOf } from '../../train/train.ts'
 import { workingCopy } from '../../train/working-copy.ts'
 import { addJointLoss, type JointLoss, type Layer } from './joint-loss.ts'
@@ -61,7 +61,7 @@ export async function createScorer(w: Workspace, working: Detector, layers: read
       metrics: { reconstruction: sumOf(b, joint.reconstruction.values()), classification: joint.classification, localization: joint.localization },
     }
   })
-  const session: Session = await w.runtime.load(graph.model, w.session)
+  const session: Session = await w.runtime.load(graph.model, { ...trainingMemory, ...w.session })
   const feeds = jointFeeds(w, aux)
   return {
     async accumulate(weights) {

@@ -1,6 +1,6 @@
 /** @file A seeded data set with COCO's proportions: ground truth and detections, as COCO's two JSON files or flat. */
 import { closeSync, openSync, writeSync } from 'node:fs'
-import type { CocoEvalInput } from '../src/metrics/coco-match.ts'
+import type { CocoEvalInput } from '../src/metrics/coco-input.ts'
 import { createRng, type Rng } from '../src/tensor/rng.ts'
 
 export interface CocoLike {

@@ -2,7 +2,6 @@
 import { z } from 'zod'
 import { UserError } from '../tensor/error.ts'
 import { summarizeCoco, type ClassAp, type CocoNumbers } from './coco-map.ts'
-import type { CocoEvalInput } from './coco-match.ts'
 
 // Image ids are numbers in COCO; exporters write them as text too, sometimes in one place of a file only.
 const imageId = z.union([z.number(), z.string()])
@@ -21,6 +20,7 @@ const truthSchema = z.object({
 })
 
 const resultsSchema = z.array(z.object({ image_id: imageId, category_id: z.number(), bbox: box, score: z.number() }))
+type Result = z.infer<typeof resultsSchema>[number]
 
 export interface CocoFilesScore extends CocoNumbers {
   /** By category, sorted by id. */
@@ -35,33 +35,44 @@ export interface CocoFilesScore extends CocoNumbers {
  */
 export function scoreCocoFiles(gtJson: unknown, resultsJson: unknown, names: { truth: string; results: string }): CocoFilesScore {
   const gt = parse(truthSchema, gtJson, names.truth, 'COCO ground truth is an object with "images", "annotations" (bbox [x, y, width, height]) and "categories"')
-  const results = parse(resultsSchema, resultsJson, names.results, 'COCO results are an array of {"image_id", "category_id", "bbox": [x, y, width, height], "score"}')
+  const results = readResults(resultsJson, names.results)
   const images = indexImages(gt.images.map((image) => image.id), names.truth)
   const categories = gt.categories.slice().sort((a, b) => a.id - b.id)
   const labels = new Map(categories.map((category, index) => [category.id, index]))
   if (labels.size !== categories.length) throw new UserError(`${names.truth}: categories: an id stands twice; give every category its own id`)
 
-  results.forEach((result, i) => {
-    if (!images.has(String(result.image_id))) {
-      throw new UserError(`${names.results}: result ${i}: image_id ${result.image_id} is not among the ${images.size} images of ${names.truth}; score the results against the ground truth of the same split`)
-    }
-  })
   const problems: string[] = []
-  const kept = results.filter((r) => labels.has(r.category_id))
-  if (kept.length < results.length) {
-    const unknown = results.filter((r) => !labels.has(r.category_id)).map((r) => r.category_id)
+  const detections = { image: new Int32Array(results.length), label: new Int32Array(results.length), boxes: new Float64Array(4 * results.length), scores: new Float64Array(results.length) }
+  const unknown: number[] = []
+  let kept = 0
+  results.forEach(({ image_id, category_id, bbox, score }, i) => {
+    const image = images.get(image_id)
+    const label = labels.get(category_id)
+    if (image === undefined) {
+      throw new UserError(`${names.results}: result ${i}: image_id ${image_id} is not among the ${gt.images.length} images of ${names.truth}; score the results against the ground truth of the same split`)
+    }
+    if (label === undefined) {
+      unknown.push(category_id)
+      return
+    }
+    detections.image[kept] = image
+    detections.label[kept] = label
+    for (let j = 0; j < 4; j++) detections.boxes[4 * kept + j] = bbox[j]!
+    detections.scores[kept++] = score
+  })
+  if (unknown.length > 0) {
     problems.push(`${names.results}: ${unknown.length} of ${results.length} results name a category_id that ${names.truth} does not have (${some(unknown)}); they are left out`)
   }
-  const asked = gt.annotations.filter((a) => labels.has(a.category_id) && images.has(String(a.image_id)))
+  const asked = gt.annotations.filter((a) => labels.has(a.category_id) && images.has(a.image_id))
   if (asked.length < gt.annotations.length) {
     problems.push(`${names.truth}: ${gt.annotations.length - asked.length} of ${gt.annotations.length} annotations name an image or category that the file does not have; they are left out`)
   }
 
-  const input: CocoEvalInput = {
-    images: images.size,
+  const summary = summarizeCoco({
+    images: gt.images.length,
     classes: categories.length,
     truth: {
-      image: Int32Array.from(asked, (a) => images.get(String(a.image_id))!),
+      image: Int32Array.from(asked, (a) => images.get(a.image_id)!),
       label: Int32Array.from(asked, (a) => labels.get(a.category_id)!),
       boxes: Float64Array.from(asked.flatMap((a) => a.bbox)),
       areas: Float64Array.from(asked, (a) => a.area ?? a.bbox[2]! * a.bbox[3]!),
@@ -69,14 +80,24 @@ export function scoreCocoFiles(gtJson: unknown, resultsJson: unknown, names: { t
       ignore: new Uint8Array(asked.length),
     },
     detections: {
-      image: Int32Array.from(kept, (r) => images.get(String(r.image_id))!),
-      label: Int32Array.from(kept, (r) => labels.get(r.category_id)!),
-      boxes: Float64Array.from(kept.flatMap((r) => r.bbox)),
-      scores: Float64Array.from(kept, (r) => r.score),
+      image: detections.image.subarray(0, kept), label: detections.label.subarray(0, kept),
+      boxes: detections.boxes.subarray(0, 4 * kept), scores: detections.scores.subarray(0, kept),
     },
-  }
-  const summary = summarizeCoco(input)
+  })
   return { ...summary, perClass: summary.perClass.map((ap, k) => ({ id: categories[k]!.id, name: categories[k]!.name, ...ap })), problems }
+}
+
+/** Results come by the hundred thousand: what is well formed is taken as it stands, and the schema, which copies, finds the words for what is not. */
+function readResults(json: unknown, file: string): readonly Result[] {
+  if (Array.isArray(json) && json.every(isResult)) return json
+  return parse(resultsSchema, json, file, 'COCO results are an array of {"image_id", "category_id", "bbox": [x, y, width, height], "score"}')
+}
+
+function isResult(entry: unknown): entry is Result {
+  if (typeof entry !== 'object' || entry === null) return false
+  const { image_id, category_id, bbox, score } = entry as Partial<Record<keyof Result, unknown>>
+  return (typeof image_id === 'string' || Number.isFinite(image_id)) && Number.isFinite(category_id) && Number.isFinite(score)
+    && Array.isArray(bbox) && bbox.length === 4 && bbox.every(Number.isFinite)
 }
 
 function parse<T>(schema: z.ZodType<T>, json: unknown, file: string, remedy: string): T {
@@ -92,13 +113,21 @@ function place(path: readonly PropertyKey[]): string {
   return path.map((key, i) => (typeof key === 'number' ? `[${key}]` : `${i > 0 ? '.' : ''}${String(key)}`)).join('')
 }
 
-/** Image id to index, in the order that pycocotools breaks ties by: numbers ascending, text after them. */
-function indexImages(ids: readonly (number | string)[], file: string): Map<string, number> {
+/**
+ * Index by image id, in the order that pycocotools breaks ties by: numbers ascending, text after them. A number is the same id as its text,
+ * and both are keys.
+ */
+function indexImages(ids: readonly (number | string)[], file: string): Map<number | string, number> {
   const keys = [...new Set(ids.map(String))]
   if (keys.length !== ids.length) throw new UserError(`${file}: images: an id stands twice; give every image its own id`)
   const value = (key: string): number => (key.trim() === '' || Number.isNaN(Number(key)) ? Infinity : Number(key))
   keys.sort((a, b) => (value(a) === value(b) ? (a < b ? -1 : 1) : value(a) - value(b)))
-  return new Map(keys.map((key, index) => [key, index]))
+  const byId = new Map<number | string, number>()
+  keys.forEach((key, index) => {
+    byId.set(key, index)
+    if (String(Number(key)) === key) byId.set(Number(key), index)
+  })
+  return byId
 }
 
 function some(ids: readonly number[]): string {

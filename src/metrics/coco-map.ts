@@ -1,6 +1,7 @@
 /** @file COCO's twelve numbers for boxes, equal to pycocotools (COCOeval, iouType bbox). */
 import type { Detections, GroundTruth } from '../detection/annotation.ts'
-import { iouThresholds, matchCoco, maxDetections, type CocoEvalInput, type CocoMatches } from './coco-match.ts'
+import { allThresholds, areaCount, iouThresholds, maxDetections, type CocoEvalInput } from './coco-input.ts'
+import { matchCoco, type CocoMatches } from './coco-match.ts'
 
 /** The twelve numbers, in 0..1; -1 where there is no ground truth to measure with. */
 export interface CocoNumbers {
@@ -48,19 +49,16 @@ export function evaluateCoco(images: readonly { truth: GroundTruth; detections: 
 /** COCO's numbers for flat float64 input. */
 export function summarizeCoco(input: CocoEvalInput): CocoSummary {
   const matches = matchCoco(input)
-  const K = input.classes
-  const N = input.detections.scores.length
-  // [area range][class][threshold]; undefined where the class has no ground truth in the range.
-  const precision = [0, 1, 2, 3].map((area) => Array.from({ length: K }, (_, k) => averagePrecisions(matches, N, K, area, k)))
-  const recall = (area: number, limit: number): number =>
-    mean(Array.from({ length: K }, (_, k) => recalls(matches, N, K, area, k, limit)).flatMap((r) => r ?? []))
-  const ap = (area: number): number => mean(precision[area]!.flatMap((p) => p ?? []))
-  const apAt = (t: number): number => mean(precision[0]!.flatMap((p) => (p ? [p[t]!] : [])))
+  // [area range][class]
+  const scores = Array.from({ length: areaCount }, (_, area) => Array.from({ length: input.classes }, (_, k) => scoreClass(matches, input.classes, k, area)))
+  const over = (area: number, value: (score: ClassScore) => number): number => mean(scores[area]!.flatMap((score) => (score ? [value(score)] : [])))
+  const AP = (area: number): number => over(area, (score) => mean(score.precision))
+  const AR = (area: number): number => over(area, (score) => score.recall)
   return {
-    AP: ap(0), AP50: apAt(threshold50), AP75: apAt(threshold75), APs: ap(1), APm: ap(2), APl: ap(3),
-    AR1: recall(0, 1), AR10: recall(0, 10), AR100: recall(0, maxDetections),
-    ARs: recall(1, maxDetections), ARm: recall(2, maxDetections), ARl: recall(3, maxDetections),
-    perClass: precision[0]!.map((p) => (p ? { AP: mean(p), AP50: p[threshold50]! } : { AP: -1, AP50: -1 })),
+    AP: AP(0), AP50: over(0, (s) => s.precision[threshold50]!), AP75: over(0, (s) => s.precision[threshold75]!),
+    APs: AP(1), APm: AP(2), APl: AP(3),
+    AR1: over(0, (s) => s.recall1), AR10: over(0, (s) => s.recall10), AR100: AR(0), ARs: AR(1), ARm: AR(2), ARl: AR(3),
+    perClass: scores[0]!.map((s) => (s ? { AP: mean(s.precision), AP50: s.precision[threshold50]! } : { AP: -1, AP50: -1 })),
   }
 }
 
@@ -71,51 +69,67 @@ function mean(values: readonly number[]): number {
   return sum / values.length
 }
 
-/**
- * AP at each IoU threshold. Precision is taken at true positives only: there lie both the maxima of the curve and the first
- * places that reach a recall.
- */
-function averagePrecisions(m: CocoMatches, N: number, K: number, area: number, k: number): number[] | undefined {
-  const positives = m.positives[area * K + k]!
-  if (positives === 0) return undefined
-  const envelope = new Float64Array(positives + 1)
-  return iouThresholds.map((_, t) => {
-    const bit = 1 << t
-    let hits = 0
-    let misses = 0
-    for (let i = m.classStart[k]!; i < m.classStart[k + 1]!; i++) {
-      const at = area * N + m.order[i]!
-      if (m.ignored[at]! & bit) continue
-      if (m.matched[at]! & bit) {
-        hits++
-        envelope[hits] = hits / (misses + hits + Number.EPSILON)
-      } else misses++
-    }
-    for (let n = hits - 1; n > 0; n--) if (envelope[n + 1]! > envelope[n]!) envelope[n] = envelope[n + 1]!
-    let sum = 0
-    let n = 1
-    for (let r = 0; r < recallPoints; r++) {
-      while (n <= hits && n / positives < r * 0.01) n++
-      if (n > hits) break
-      sum += envelope[n]!
-    }
-    return sum / recallPoints
-  })
+interface ClassScore {
+  /** AP at each IoU threshold. */
+  precision: number[]
+  /** Mean over the thresholds, with all that count, the best and the best ten detections of an image. */
+  recall: number
+  recall1: number
+  recall10: number
 }
 
-/** Recall at each IoU threshold with the best `limit` detections of an image. */
-function recalls(m: CocoMatches, N: number, K: number, area: number, k: number, limit: number): number[] | undefined {
-  const positives = m.positives[area * K + k]!
+/**
+ * One class in one area range, for all thresholds in one pass; undefined where the class has no ground truth there. Precision is
+ * taken at true positives only: there lie both the maxima of the curve and the first places that reach a recall.
+ */
+function scoreClass(m: CocoMatches, classes: number, k: number, area: number): ClassScore | undefined {
+  const positives = m.positives[area * classes + k]!
   if (positives === 0) return undefined
-  const hits = iouThresholds.map(() => 0)
+  // [threshold, hit]: entry n is the precision at the n-th hit; 0 stays empty.
+  const curve = Array.from({ length: T }, () => new Float64Array(positives + 1))
+  const hits = new Int32Array(T)
+  // False at every threshold, as most are, and the further ones of each.
+  let misses = 0
+  const further = new Int32Array(T)
+  let hits1 = 0
+  let hits10 = 0
   for (let i = m.classStart[k]!; i < m.classStart[k + 1]!; i++) {
-    const d = m.order[i]!
-    if (m.rank[d]! >= limit) continue
-    const bits = m.matched[area * N + d]! & ~m.ignored[area * N + d]!
-    if (bits === 0) continue
-    for (let t = 0; t < T; t++) hits[t]! += (bits >> t) & 1
+    const rank = m.rank[i]!
+    if (rank >= maxDetections) continue
+    const hit = m.hit[area * m.rank.length + i]!
+    const ignored = m.ignored[area * m.rank.length + i]!
+    if (ignored === allThresholds) continue
+    if ((hit | ignored) === 0) {
+      misses++
+      continue
+    }
+    for (let t = 0; t < T; t++) {
+      if ((hit >> t) & 1) {
+        const n = ++hits[t]!
+        curve[t]![n] = n / (misses + further[t]! + n + Number.EPSILON)
+        if (rank < 1) hits1++
+        if (rank < 10) hits10++
+      } else if (((ignored >> t) & 1) === 0) further[t]!++
+    }
   }
-  return hits.map((h) => h / positives)
+  const asked = T * positives
+  return {
+    precision: curve.map((precisions, t) => averagePrecision(precisions, hits[t]!, positives)),
+    recall: hits.reduce((sum, n) => sum + n, 0) / asked, recall1: hits1 / asked, recall10: hits10 / asked,
+  }
+}
+
+/** Mean of the best precision at or beyond 101 recalls; `precisions[n]` is the one at the n-th of `hits`, and is overwritten. */
+function averagePrecision(precisions: Float64Array, hits: number, positives: number): number {
+  for (let n = hits - 1; n > 0; n--) if (precisions[n + 1]! > precisions[n]!) precisions[n] = precisions[n + 1]!
+  let sum = 0
+  let n = 1
+  for (let r = 0; r < recallPoints; r++) {
+    while (n <= hits && n / positives < r * 0.01) n++
+    if (n > hits) break
+    sum += precisions[n]!
+  }
+  return sum / recallPoints
 }
 
 function flatten(images: readonly { truth: GroundTruth; detections: Detections }[], classes: number): CocoEvalInput {

@@ -62,6 +62,17 @@ describe('evaluateCoco', () => {
     expect(s).toMatchObject({ AP: 0, AR100: 0 })
   })
 
+  it('of objects that it overlaps alike, a detection takes the last, among those not asked for too', () => {
+    // The first detection overlaps both by 90/110, which reaches .80; the second is the first object, and overlaps the other by 80/120.
+    const pair = [{ box: a }, { box: [20, 0, 120, 100] as const }]
+    const detections = [{ box: [10, 0, 110, 100] as const, score: 0.9 }, { box: a, score: 0.8 }]
+    const asked = evaluateCoco([{ truth: truthOf(pair), detections: detectionsOf(detections) }], 1)
+    expect(asked.AP).toBeCloseTo((7 + 3 * 0.5 * (51 / 101)) / 10, 12)
+    const truth = truthOf([...pair.map((object) => ({ ...object, difficult: true })), { box: b }])
+    const notAsked = evaluateCoco([{ truth, detections: detectionsOf([...detections, { box: b, score: 0.7 }]) }], 1)
+    expect(notAsked.AP).toBeCloseTo((7 + 3 * 0.5) / 10, 12)
+  })
+
   it('equal scores go by the order of the images', () => {
     const hit = { truth: truthOf([{ box: a }]), detections: detectionsOf([{ box: a, score: 0.5 }]) }
     const miss = { truth: truthOf([]), detections: detectionsOf([{ box: a, score: 0.5 }]) }

@@ -2,6 +2,7 @@
 import { imageReader, readSample } from '../data/codec.ts'
 import { everything, noneReadable } from '../data/files.ts'
 import { imageSize, nodeCodec } from '../data/image-node.ts'
+import { pixelsApart } from '../data/pixels-node.ts'
 import { defaultSplit, listSplits, mapClasses, openDataset } from '../data/open.ts'
 import { shapesCount, shapesCounts, shapesDataset } from '../data/shapes.ts'
 import type { SkippedImage } from '../detection/annotation.ts'
@@ -55,7 +56,7 @@ export async function openData(options: DataOptions, context: Context, log: (tex
       tellProblems(read.problems, context, log)
       const mapped = classes ? mapClasses(read, classes, remedy) : read
       const dataset = options.limit === undefined ? mapped : firstSamples(mapped, options.limit)
-      return { dataset, readImage: imageReader(store, nodeCodec), cropResize: nodeCodec.cropResize }
+      return { dataset, readImage: imageReader(store, nodeCodec), cropResize: nodeCodec.cropResize, pixels: pixelsApart }
     },
   }
 }

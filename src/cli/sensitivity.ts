@@ -88,7 +88,7 @@ async function openImages(options: SensitivityRequest['options'], classes: reado
   // Scoring reads the images once for every cut.
   const read = new Map<string, ReturnType<ImageSource['readImage']>>()
   const readImage: ImageSource['readImage'] = (sample) => read.get(sample.id) ?? read.set(sample.id, source.readImage(sample)).get(sample.id)!
-  return { ...source, dataset, ...(classes && { readImage }) }
+  return { ...source, dataset, ...(classes && { readImage, pixels: undefined }) }
 }
 
 type CutJson = Omit<CutHarm, 'score'> & { readonly params?: number; readonly macs?: number; readonly AP?: number }

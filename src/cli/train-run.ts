@@ -6,7 +6,7 @@ import { nodeStore } from '../storage/node.ts'
 import type { Detector } from '../train/detector.ts'
 import { evaluate } from '../train/evaluate.ts'
 import type { DetectorTask } from '../train/task.ts'
-import { assertTrainable, trainDetector } from '../train/train.ts'
+import { assertTrainable, trainDetector, type TrainResult } from '../train/train.ts'
 import type { CommonOptions } from './command.ts'
 import type { Context } from './context.ts'
 import type { OptionsOf } from './fields.ts'
@@ -75,11 +75,16 @@ async function train({ detector, file, task, images, options, optimizing, run, c
     epochs: result.epochs,
     bestEpoch: result.best,
     passes: result.passes,
-    waitedSeconds: result.waitedSeconds,
+    ...waitedJson(result.waitedSeconds),
     seconds: (performance.now() - start) / 1000,
   }
   const record = { ...json, ...optimizing, ...extra, method: measureBefore ? 'finetune' : 'train', arch: detector.card.architecture, data: options.data, split: sources.test.dataset.split, seed: options.seed, options, versions: await versionsOf(options) }
   await run.finish({ 'model.onnx': (path) => saveModel(nodeStore(), path, result.detector.model) }, record)
   const rows = { ...(before && { before }), after }
   context.result(json, `${costTable(rows)}\n\nepoch ${result.best} of ${result.epochs.length} kept, measured on split "${sources.test.dataset.split}"${against === undefined ? '' : ` against ${against}`}; written to ${run.path}`)
+}
+
+/** What steps waited for images; after the first batch that is next to nothing, unless the images are slower than the steps. */
+function waitedJson({ first, later }: TrainResult['waitedSeconds']) {
+  return { waitedSeconds: first + later, waitedForFirstBatch: first, waitedAfterFirstBatch: later }
 }

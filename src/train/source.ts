@@ -1,10 +1,11 @@
 /** @file Where images come from: a split of a data set with the means to read and resize its images. */
 import { createLoader, type Loader, type LoaderOptions } from '../data/loader.ts'
+import type { Sample } from '../detection/annotation.ts'
 import { preprocessOf } from '../detection/preprocess.ts'
 import type { Tensors } from '../runtime/session.ts'
 import type { Detector } from './detector.ts'
 
-export type ImageSource = Pick<LoaderOptions, 'dataset' | 'readImage' | 'cropResize'>
+export type ImageSource = Pick<LoaderOptions, 'dataset' | 'readImage' | 'cropResize' | 'pixels'>
 
 /** What a detector card says of the images. */
 export type ImageCard = Parameters<typeof preprocessOf>[0]
@@ -32,18 +33,19 @@ export function imageRuns({ model, card }: Pick<Detector, 'model'> & { readonly 
 /** The images of several sources, whose labels count in the same classes, as one; the first gives the split its name. */
 export function joinSources(first: ImageSource, ...others: readonly ImageSource[]): ImageSource {
   if (others.length === 0) return first
-  const readers = new Map<string, () => ReturnType<ImageSource['readImage']>>()
+  const origins = new Map<string, { source: ImageSource; sample: Sample }>()
   const all = [first, ...others]
   // Two data sets may both have an image "0001".
-  const samples = all.flatMap(({ dataset, readImage }, i) => dataset.samples.map((sample) => {
+  const samples = all.flatMap((source, i) => source.dataset.samples.map((sample) => {
     const id = i === 0 ? sample.id : `${i}/${sample.id}`
-    readers.set(id, () => readImage(sample))
+    origins.set(id, { source, sample })
     return { ...sample, id }
   }))
   const gather = <K extends 'problems' | 'skipped'>(key: K): ImageSource['dataset'][K][number][] => all.flatMap((s) => [...s.dataset[key]])
   return {
     ...first,
     dataset: { ...first.dataset, samples, problems: gather('problems'), skipped: gather('skipped') },
-    readImage: async (sample) => readers.get(sample.id)!(),
+    readImage: async ({ id }) => origins.get(id)!.source.readImage(origins.get(id)!.sample),
+    pixels: all.every((source) => source.pixels) ? async ({ id }, ...rest) => origins.get(id)!.source.pixels!(origins.get(id)!.sample, ...rest) : undefined,
   }
 }

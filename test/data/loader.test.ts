@@ -110,9 +110,23 @@ describe('createLoader', () => {
       seen += batch.samples.length
       // The batch in hand and two more, never a fourth.
       expect(started).toBe(Math.min(10, seen + 4))
-      if (seen === 2) expect(loader.waitedMs).toBeGreaterThan(10)
+      if (seen === 2) expect(loader.waitedMs.first).toBeGreaterThan(10)
       await pause(5)
     }
+  })
+
+  it('reads on into the next epoch while the last batches of one are used, and never beyond the last epoch', async () => {
+    let started = 0
+    const options = { ...base, batch: 2, prefetch: 2, cacheBytes: 0, lastEpoch: 2 }
+    const loader = createLoader({ ...options, readImage: async (s) => (started++, image(s)) })
+    let seen = 0
+    for (const n of [1, 2]) {
+      for await (const batch of loader.epoch(n)) {
+        seen += batch.samples.length
+        expect(started).toBe(Math.min(20, seen + 4))
+      }
+    }
+    expect(seen).toBe(20)
   })
 
   it('caches images up to its bound, and not beyond', async () => {

@@ -29,7 +29,7 @@ async function run({ quick, folder, log, peer }: BenchContext): Promise<Row[]> {
     const at = await peer([module], `pip install ${name}`)
     if (at) found.push({ name, version: at.versions[module]!, subject: theirs(at, name, 'coco_eval.py', [module, ...files]) })
   }
-  const [own, ...others] = await interleaved([ours('evaluation', files), ...found.map(({ subject }) => subject)], quick ? 1 : 5, log)
+  const [own, ...others] = await interleaved([ours('evaluation', files), ...found.map(({ subject }) => subject)], quick ? 1 : 3, log)
   const beside = (i: number, key: string): Stats & { name: string; version: string } => ({ ...statsOf(others[i]!, key), name: found[i]!.name, version: found[i]!.version })
   const rows = (what: string, key: string, unit: string, goal?: Row['goal']): Row[] => {
     const stats = statsOf(own!, key)

@@ -3,6 +3,7 @@ import { type Command, Option } from 'commander'
 import { type Context, createContext } from './context.ts'
 import { type Field, type Fields, flag, flagName, number, optionalChoice, optionalNumber, type OptionsOf, parseOptions } from './fields.ts'
 import { providerNames } from '../runtime/providers.ts'
+import { assertProvider } from './session.ts'
 import type { Streams } from './streams.ts'
 
 /** Options that every command has. */
@@ -47,7 +48,7 @@ export function defineCommand<F extends Fields>(spec: CommandSpec<F>): LoadedCom
         const given = new Set(Object.keys(fields).filter((key) => sub.getOptionValueSource(key) === 'cli'))
         const context = createContext(options, streams)
         try {
-          if (options.ep !== undefined) await (await import('./session.ts')).assertProvider(options)
+          if (options.ep !== undefined) await assertProvider(options)
           await spec.run(options, sub.args, context, given)
         } finally {
           context.close()

@@ -1,6 +1,4 @@
 /** @file From options to the runtime's session options. */
-import { nodeRuntime } from '../runtime/node.ts'
-import { plainModel } from '../runtime/ort.ts'
 import type { SessionOptions } from '../runtime/session.ts'
 
 /** The options of every command that say how models run. */
@@ -16,5 +14,7 @@ export function sessionOptions({ threads, ep }: EngineOptions, file?: string): S
 
 /** Throws UserError where the execution provider does not start, before any work is done. */
 export async function assertProvider(options: EngineOptions): Promise<void> {
+  // Commands that run no model come here too, and start at once without the library.
+  const [{ nodeRuntime }, { plainModel }] = await Promise.all([import('../runtime/node.ts'), import('../runtime/ort.ts')])
   await (await nodeRuntime.load(plainModel, sessionOptions(options))).release()
 }

@@ -1,6 +1,7 @@
 /** @file Optimizers as graphs: update rules that turn a weight, its gradient and its state into the next ones. */
-import { type Value } from '../ir/graph.ts'
+import { dimsOf, type Value } from '../ir/graph.ts'
 import type { Builder } from '../ops/builder.ts'
+import { sizeOf } from '../tensor/tensor.ts'
 
 export interface SgdOptions {
   readonly type: 'sgd'
@@ -46,27 +47,43 @@ export interface WeightUpdate {
 /** Adds the update of one weight; `lr` is a scalar, `step` the 1-based number of the step as a float scalar. */
 export function updateWeight(b: Builder, options: OptimizerOptions, weight: Value, gradient: Value, lr: Value, step: Value): WeightUpdate {
   const decay = options.weightDecay ?? 0
-  const g = decay > 0 && (weight.shape?.length ?? 0) >= 2 ? b.add(gradient, b.mul(weight, b.scalar(decay))) : gradient
+  const g = decay > 0 && (weight.shape?.length ?? 0) >= 2 ? b.add(gradient, scaled(b, weight, b.scalar(decay))) : gradient
   const state = (suffix: string): Value => b.input(`${weight.name}/${suffix}`, 'float32', weight.shape ?? [])
   if (options.type === 'sgd') {
-    if (options.momentum === 0) return { next: b.sub(weight, b.mul(g, lr)), state: [] }
+    if (options.momentum === 0) return { next: b.sub(weight, scaled(b, g, lr)), state: [] }
     // torch's form: v <- momentum v + g; w <- w - lr v (Nesterov: w - lr (g + momentum v)).
     const current = state('momentum')
-    const velocity = b.add(b.mul(current, b.scalar(options.momentum)), g)
-    const direction = options.nesterov ? b.add(g, b.mul(velocity, b.scalar(options.momentum))) : velocity
-    return { next: b.sub(weight, b.mul(direction, lr)), state: [{ current, next: velocity }] }
+    const velocity = b.add(scaled(b, current, b.scalar(options.momentum)), g)
+    const direction = options.nesterov ? b.add(g, scaled(b, velocity, b.scalar(options.momentum))) : velocity
+    return { next: b.sub(weight, scaled(b, direction, lr)), state: [{ current, next: velocity }] }
   }
   const beta1 = options.beta1 ?? 0.9
   const beta2 = options.beta2 ?? 0.999
   const m = state('adam-m')
   const v = state('adam-v')
-  const nextM = b.add(b.mul(m, b.scalar(beta1)), b.mul(g, b.scalar(1 - beta1)))
-  const nextV = b.add(b.mul(v, b.scalar(beta2)), b.mul(b.mul(g, g), b.scalar(1 - beta2)))
-  const correct = (x: Value, beta: number): Value => b.div(x, b.sub(b.scalar(1), b.op('Pow', [b.scalar(beta), step])))
-  const denominator = b.add(b.op('Sqrt', [correct(nextV, beta2)]), b.scalar(options.epsilon ?? 1e-8))
+  const nextM = b.add(scaled(b, m, b.scalar(beta1)), scaled(b, g, b.scalar(1 - beta1)))
+  const nextV = b.add(scaled(b, v, b.scalar(beta2)), scaled(b, b.mul(g, g), b.scalar(1 - beta2)))
+  const correct = (x: Value, beta: number): Value => scaled(b, x, b.op('Reciprocal', [b.sub(b.scalar(1), b.op('Pow', [b.scalar(beta), step]))]))
+  const denominator = plus(b, b.op('Sqrt', [correct(nextV, beta2)]), b.scalar(options.epsilon ?? 1e-8))
   const direction = b.div(correct(nextM, beta1), denominator)
-  const next = b.sub(weight, b.mul(options.relative ? b.mul(direction, sizeOfWeight(b, weight)) : direction, lr))
+  const next = b.sub(weight, scaled(b, direction, options.relative ? b.mul(sizeOfWeight(b, weight), lr) : lr))
   return { next, state: [{ current: m, next: nextM }, { current: v, next: nextV }] }
+}
+
+/** v times a scalar. */
+function scaled(b: Builder, v: Value, factor: Value): Value {
+  return laidFlat(b, v, (flat) => b.mul(flat, factor))
+}
+
+/** v plus a scalar. */
+function plus(b: Builder, v: Value, term: Value): Value {
+  return laidFlat(b, v, (flat) => b.add(flat, term))
+}
+
+/** The runtime's loop over a tensor and a scalar goes by single elements where the dims end in ones, as those of 1x1 kernels do: 50 times slower. */
+function laidFlat(b: Builder, v: Value, combine: (flat: Value) => Value): Value {
+  const dims = dimsOf(v)
+  return dims.at(-1) === 1 ? b.reshape(combine(b.reshape(v, [sizeOf(dims)])), dims) : combine(v)
 }
 
 function sizeOfWeight(b: Builder, weight: Value): Value {
@@ -84,5 +101,5 @@ export function clipByNorm(b: Builder, gradients: ReadonlyMap<Value, Value>, lim
   const norm = b.op('Sqrt', [total ?? b.scalar(0)], {}, 'gradient_norm')
   if (limit === undefined) return { clipped: new Map(gradients), norm }
   const factor = b.op('Min', [b.scalar(1), b.div(b.scalar(limit), b.add(norm, b.scalar(1e-6)))])
-  return { clipped: new Map([...gradients].map(([w, g]) => [w, b.mul(g, factor)])), norm }
+  return { clipped: new Map([...gradients].map(([w, g]) => [w, scaled(b, g, factor)])), norm }
 }

@@ -1,4 +1,4 @@
-/** @file Runs a training graph: keeps weights and optimizer state in two sets of buffers and swaps them after each step. */
+/** @file Runs a training graph: keeps weights in two sets of buffers and swaps them after each step; optimizer state has one. */
 import { learningRateInput, stepInput, type StepGraph } from '../autodiff/train-graph.ts'
 import type { Runtime, Session, SessionOptions, Tensors } from '../runtime/session.ts'
 import { UserError } from '../tensor/error.ts'
@@ -24,11 +24,14 @@ export const trainingMemory: SessionOptions = { memoryPattern: false }
 export async function createTrainStep(runtime: Runtime, graph: StepGraph, initial: (name: string) => Tensor, options: SessionOptions = {}): Promise<TrainStep> {
   const session: Session = await runtime.load(graph.model, { ...trainingMemory, ...options })
   // The weights are copied once: the buffers are written in place from then on, the model's own stay as they are.
-  const buffers = graph.slots.map((slot) => ({
-    slot,
-    current: slot.kind === 'optimizer' ? zeros('float32', slot.dims) : { ...initial(slot.input), data: floats(initial(slot.input)).slice() },
-    next: zeros('float32', slot.dims),
-  }))
+  const buffers = graph.slots.map((slot) => {
+    if (slot.kind === 'optimizer') {
+      // Written where it was read: the update is elementwise, and nothing else reads the state.
+      const state = zeros('float32', slot.dims)
+      return { slot, current: state, next: state }
+    }
+    return { slot, current: { ...initial(slot.input), data: floats(initial(slot.input)).slice() }, next: zeros('float32', slot.dims) }
+  })
   let count = 0
   return {
     async run(feeds, learningRate) {

@@ -101,13 +101,11 @@ function countPositives(label: Int32Array, notAsked: Uint8Array, classes: number
 
 /** A detection outside an area range is not false there where it found nothing. */
 function ignoreOutOfRange(boxes: Float64Array, order: Int32Array, hit: Uint16Array, ignored: Uint16Array): void {
-  for (let i = 0; i < order.length; i++) {
-    const d = order[i]!
-    const size = boxes[4 * d + 2]! * boxes[4 * d + 3]!
-    for (let area = 0; area < areaCount; area++) {
-      const [low, high] = areaRanges[area]!
-      const at = area * order.length + i
-      if (size < low || size > high) ignored[at]! |= allThresholds & ~hit[at]!
+  const sizes = new Float64Array(order.length)
+  for (let i = 0; i < order.length; i++) sizes[i] = boxes[4 * order[i]! + 2]! * boxes[4 * order[i]! + 3]!
+  areaRanges.forEach(([low, high], area) => {
+    for (let i = 0, at = area * order.length; i < order.length; i++, at++) {
+      if (sizes[i]! < low || sizes[i]! > high) ignored[at]! |= allThresholds & ~hit[at]!
     }
-  }
+  })
 }

@@ -1,5 +1,5 @@
 /** @file `npm run bench`: runs the benchmarks that are named (default: all), prints one table and writes it as JSON. */
-import { mkdtemp, rm } from 'node:fs/promises'
+import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -16,7 +16,9 @@ const benchmarks: Readonly<Record<string, () => Promise<Benchmark>>> = {
   evaluation: async () => (await import('./evaluation.ts')).evaluation,
   'evaluation-growth': async () => (await import('./evaluation-growth.ts')).evaluationGrowth,
   limits: async () => (await import('./limits.ts')).limits,
+  loading: async () => (await import('./loading.ts')).loading,
   selection: async () => (await import('./selection.ts')).selection,
+  start: async () => (await import('./start.ts')).start,
   'train-step': async () => (await import('./train-step.ts')).trainStep,
 }
 
@@ -60,31 +62,29 @@ async function runAll(names: readonly string[]): Promise<void> {
   const chosen = await Promise.all(names.map(open))
   const about = machine()
   const started = { date: new Date().toISOString(), load: load() }
-  const folder = await mkdtemp(join(tmpdir(), 'espalier-bench-'))
+  const folder = mkdtempSync(join(tmpdir(), 'espalier-bench-'))
+  process.once('exit', () => rmSync(folder, { recursive: true, force: true }))
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => process.exit(1))
   const notes = new Set<string>()
   const parts: Part[] = []
-  try {
-    for (const { name, title, measures, run } of chosen) {
-      const log = (text: string): void => void process.stderr.write(`${name}: ${text}\n`)
-      const context: BenchContext = {
-        quick: options.quick, folder, log, note: (text) => notes.add(text),
-        async peer(modules, install) {
-          const peer = await findPeer(modules)
-          if (!peer) notes.add(`missing: ${modules.join(', ')}; ${install}, and name its python in ESPALIER_BENCH_PYTHON`)
-          return peer
-        },
-      }
-      const part: Part = { name, title, measures, rows: [] }
-      try {
-        part.rows.push(...await run(context))
-      } catch (error) {
-        part.error = error instanceof Error ? error.message : String(error)
-        process.exitCode = 1
-      }
-      parts.push(part)
+  for (const { name, title, measures, run } of chosen) {
+    const log = (text: string): void => void process.stderr.write(`${name}: ${text}\n`)
+    const context: BenchContext = {
+      quick: options.quick, folder, log, note: (text) => notes.add(text),
+      async peer(modules, install) {
+        const peer = await findPeer(modules)
+        if (!peer) notes.add(`missing: ${modules.join(', ')}; ${install}, and name its python in ESPALIER_BENCH_PYTHON`)
+        return peer
+      },
     }
-  } finally {
-    await rm(folder, { recursive: true, force: true })
+    const part: Part = { name, title, measures, rows: [] }
+    try {
+      part.rows.push(...await run(context))
+    } catch (error) {
+      part.error = error instanceof Error ? error.message : String(error)
+      process.exitCode = 1
+    }
+    parts.push(part)
   }
   const ended = { date: new Date().toISOString(), load: load() }
   console.log([...describe(about), `load average ${started.load} before, ${ended.load} after${options.quick ? '; --quick: not to be quoted' : ''}`, ''].join('\n'))

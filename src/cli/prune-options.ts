@@ -3,6 +3,7 @@ import { type LcpOptions, lcpDefaults, sweepOf } from '../pruning/lcp/options.ts
 import type { BudgetRequest, FinetuneOptions } from '../pruning/prune.ts'
 import { widthRules } from '../pruning/widths.ts'
 import { UserError } from '../tensor/error.ts'
+import { asksLatency, cacheField, latencyFields, parseTime } from './latency.ts'
 import { choice, flag, flagName, number, optionalChoice, type OptionsOf, optionalNumber, text } from './fields.ts'
 import { chooseOptimizer, type Follows, optimizerField, optimizerFor, rateField, rateFor, weightDecayField } from './optimizer-options.ts'
 import { keepField } from './training-options.ts'
@@ -18,6 +19,8 @@ const weight = { min: 0 } as const
 export const budgetFields = {
   removeParams: optionalNumber('SHARE', 'share of the parameters to remove, between 0 and 1', share),
   removeMacs: optionalNumber('SHARE', 'share of the multiply-accumulates to remove, between 0 and 1', share),
+  ...latencyFields,
+  ...cacheField,
   round: number('N', 'widths are multiples of this', 8, count),
   widths: choice(widthRules, 'uniform: one ratio for all channel groups; sensitive: groups that the outputs can spare lose more, as measured on images of --data', 'uniform'),
   widthImages: optionalNumber('N', `images that sensitive widths are measured on (default: ${defaultWidthImages})`, count),
@@ -61,13 +64,18 @@ export const lcpFields = {
   reconstruction: flag('lcp: leave the reconstruction loss out of scores and update', true),
 }
 
+/** Options of which one says how much must go. */
+export const budgetKeys = ['removeParams', 'removeMacs', 'latency', 'speedup'] as const satisfies readonly (keyof typeof budgetFields)[]
+
 export function budgetOf(options: OptionsOf<typeof budgetFields>): BudgetRequest {
   const { removeParams, removeMacs, round, groups, widths, widthImages, widthLimit } = options
   const idle = widths === 'uniform' ? (['widthImages', 'widthLimit'] as const).find((key) => options[key] !== undefined) : undefined
   if (idle !== undefined) throw new UserError(`--${flagName(idle)} has no meaning with --widths uniform; give --widths sensitive too, or leave it out`)
-  if ((removeParams === undefined) === (removeMacs === undefined)) {
-    throw new UserError(removeParams === undefined ? 'no budget: give --remove-params or --remove-macs, for instance --remove-params 0.7' : '--remove-params and --remove-macs are both given; give one of them')
-  }
+  const asked = budgetKeys.filter((key) => options[key] !== undefined)
+  if (asked.length === 0) throw new UserError('no budget: give --remove-params or --remove-macs, for instance --remove-params 0.7; or --latency or --speedup, for instance --speedup 2')
+  if (asked.length > 1) throw new UserError(`${asked.map((key) => `--${flagName(key)}`).join(' and ')} are ${asked.length === 2 ? 'both' : 'all'} given; give one of them`)
+  if (!options.cache && !asksLatency(options)) throw new UserError('--no-cache has no meaning without --latency or --speedup; give one of them, or leave it out')
+  if (options.latency !== undefined) parseTime(options.latency)
   return { removeParams, removeMacs, round, groups, widths: { rule: widths, images: widthImages ?? defaultWidthImages, limit: widthLimit } }
 }
 

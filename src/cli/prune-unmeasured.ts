@@ -4,7 +4,8 @@ import { ownCard } from '../detection/card.ts'
 import { saveModel } from '../onnx/save.ts'
 import { criterionNamed, methodNames } from '../pruning/criteria/registry.ts'
 import type { PrunePlan } from '../pruning/plan.ts'
-import { selectByWeights } from '../pruning/prune.ts'
+import { chooseGroups, selectByWeights } from '../pruning/prune.ts'
+import { uniformWidths } from '../pruning/widths.ts'
 import { nodeStore } from '../storage/node.ts'
 import { UserError } from '../tensor/error.ts'
 import { certificateOf } from './certificate.ts'
@@ -14,7 +15,8 @@ import { flagName, type OptionsOf } from './fields.ts'
 import { fileIdentity, openModel } from './open-model.ts'
 import { type Cost, costOf, planReport, planText, widthsOf } from './plan-report.ts'
 import { budgetFields, budgetOf } from './prune-options.ts'
-import { openRunFolder, versionsOf } from './run-folder.ts'
+import { both, openRunFolder, versionsOf } from './run-folder.ts'
+import { latencyText, measureBudget, openLatency } from './latency.ts'
 import { sessionOptions } from './session.ts'
 import { amount, table } from './table.ts'
 import { outFields } from './training-options.ts'
@@ -39,7 +41,10 @@ export async function pruneUnmeasured(path: string, options: Options, given: Rea
   const run = await openRunFolder(options.out, { force: options.force, files, command: `prune ${path} ${JSON.stringify(options)}` })
   const { model, unfolded } = await openModel(path)
   const before = costOf(model, path)
-  const selected = selectByWeights(model, { criterion, budget, seed: options.seed })
+  const { round, removeParams, removeMacs } = budget
+  const groups = chooseGroups({ model }, budget.groups)
+  const latency = await openLatency({ model, path, groups, options, context, listener: both(context.listener, run.listener) })
+  const selected = selectByWeights(model, { criterion, budget, seed: options.seed }, await uniformWidths({ model, groups, round, removeParams, removeMacs }, latency))
   const plan: PrunePlan = { ...selected.plan, model: await fileIdentity(path) }
   const after = costOf(selected.model, path)
   const widths = widthsOf(model, plan)
@@ -48,19 +53,21 @@ export async function pruneUnmeasured(path: string, options: Options, given: Rea
   const origin = { model: path, method: options.method, arch, data: null, seed: options.seed, options, versions: await versionsOf(options) }
   const seconds = (): number => (performance.now() - start) / 1000
   await run.during(async () => {
+    const outcome = latency && await measureBudget({ before: model, after: selected.model, path }, selected.budget, latency, options, context)
+    const told = outcome ? `\n\n${latencyText(outcome)}` : ''
     if (options.dryRun) {
-      const json = { measured: false, before, after, widths, seconds: seconds(), plan: join(run.path, 'plan.json') }
+      const json = { measured: false, before, after, widths, ...(outcome && { latency: outcome }), seconds: seconds(), plan: join(run.path, 'plan.json') }
       await run.finish({ 'plan.json': planText(plan) }, { ...json, ...origin })
-      return context.result(json, `${planReport(widths, before, after)}\n\nplan written to ${json.plan}`)
+      return context.result(json, `${planReport(widths, before, after)}${told}\n\nplan written to ${json.plan}`)
     }
     const certificate = await certificateOf({ unfolded, original: model, file: path, pruned: selected.model, plan, seed: options.seed, session: sessionOptions(options, path) })
     const pruned = join(run.path, 'pruned.onnx')
     const next = `${pruned}: neither trained nor measured. Next: measure it with "espalier eval ${pruned} --data DIR", train what is left with "espalier finetune ${pruned}${card?.defaultBoxes ? '' : ` --teacher ${path}`} --data DIR --out RUN" or where the model came from; with --data, prune does both itself`
-    const json = { measured: false, before, cut: after, after, widths, certificate, seconds: seconds(), next }
+    const json = { measured: false, before, cut: after, after, widths, certificate, ...(outcome && { latency: outcome }), seconds: seconds(), next }
     await run.finish({ 'pruned.onnx': (target) => saveModel(nodeStore(), target, selected.model), 'plan.json': planText(plan) }, { ...json, ...origin })
     run.log(next)
     context.note(next)
-    context.result(json, `${costRows({ before, after })}\n\n${options.method}, without images: AP not measured, nothing trained; the cut is proven on ${certificate.inputs} random inputs; written to ${run.path}`)
+    context.result(json, `${costRows({ before, after })}${told}\n\n${options.method}, without images: AP not measured, nothing trained; the cut is proven on ${certificate.inputs} random inputs; written to ${run.path}`)
   })
 }
 

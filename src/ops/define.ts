@@ -97,6 +97,8 @@ export interface OpDef {
   readonly patch?: (node: Node, kept: KeptIndices, edit: PatchEdit) => void
   /** Multiply-accumulates of one run; needs static shapes. Absent: none counted. */
   readonly macs?: (node: Node) => number
+  /** Attributes that follow from the dims of the inputs, and outputs, for a node whose dims were changed without them (a convolution's group). Absent: none do. */
+  readonly sized?: (node: Node) => Readonly<Record<string, number>>
   /** Input indices of the weights counted as parameters. */
   readonly weights?: readonly number[]
   /**

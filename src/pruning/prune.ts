@@ -28,7 +28,7 @@ import { type Fit, recalibrate } from './recalibrate.ts'
 import { resolvePlan } from './resolve-plan.ts'
 import { chosenStageEnds } from './stages.ts'
 import { applyPlan } from './surgery.ts'
-import { solveWidths, type WidthsOptions } from './widths.ts'
+import { type LatencyLimit, solveWidths, type WidthsOptions } from './widths.ts'
 
 /** "inner": channels that one layer produces, as the paper prunes; "all": residual streams too. */
 export type GroupChoice = 'inner' | 'all'
@@ -36,6 +36,8 @@ export type GroupChoice = 'inner' | 'all'
 export interface BudgetRequest {
   readonly removeParams?: number
   readonly removeMacs?: number
+  /** In place of fractions: how long a run may take. */
+  readonly latency?: LatencyLimit
   /** Widths are multiples of this. */
   readonly round: number
   readonly groups: GroupChoice
@@ -114,6 +116,7 @@ export interface Selected {
 export interface PruneResult {
   readonly plan: PrunePlan
   readonly detector: Detector
+  readonly budget: Budget
   readonly before: Measured
   readonly cut: Measured
   readonly after: Measured
@@ -147,8 +150,8 @@ export function selectByWeights(model: Model, { criterion, budget: request, seed
 export async function select(detector: Detector, train: ImageSource, options: PruneOptions): Promise<Selected> {
   const { criterion, seed } = options
   const groups = chooseGroups(detector, options.budget.groups)
-  const { removeParams, removeMacs, round, widths = { rule: 'uniform', images: 0 } } = options.budget
-  const { budget, skipped } = await solveWidths(detector, train, { model: detector.model, groups, removeParams, removeMacs, round }, { ...options, ...widths })
+  const { removeParams, removeMacs, latency, round, widths = { rule: 'uniform', images: 0 } } = options.budget
+  const { budget, skipped } = await solveWidths(detector, train, { model: detector.model, groups, removeParams, removeMacs, round }, { ...options, ...widths, latency })
   if (criterion.needs === 'weights') {
     const { plan, model } = selectByWeights(detector.model, options, budget)
     return { plan, detector: { ...detector, model }, budget, stages: [], passes: { selection: 0, stage: 0, update: 0 }, skipped }
@@ -241,6 +244,7 @@ export async function prune(detector: Detector, sources: PruneSources, options: 
   return {
     plan: selected.plan,
     detector: result,
+    budget: selected.budget,
     before,
     cut,
     after: tuned ? await measure(result) : cut,

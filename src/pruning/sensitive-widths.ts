@@ -1,8 +1,7 @@
 /** @file Widths by sensitivity: where the outputs suffer least a multiply-accumulate (or parameter) saved, channels go first. */
-import { type Budget, type BudgetOptions, budgetGoals, narrowerWidth } from './budget.ts'
+import { type Budget, budgetCost, type BudgetOptions, budgetGoals, narrowerWidth } from './budget.ts'
 import type { ChannelGroup } from './groups.ts'
 import type { GroupSensitivity } from './sensitivity.ts'
-import { widthCost } from './width-cost.ts'
 
 /** Shares of a group's channels at which harm is measured. The first cuts tell most: few groups lose more than half. */
 export const widthShares = [0.125, 0.25, 0.5, 0.75] as const
@@ -26,8 +25,8 @@ export interface SensitiveOptions extends BudgetOptions {
  * is looked at over every number of steps, so that a plateau behind a first hard step is seen. Throws UserError where the budget cannot be met.
  */
 export function sensitiveWidths(options: SensitiveOptions): Budget {
-  const { model, groups } = options
-  const cost = widthCost(model, groups)
+  const { groups } = options
+  const cost = budgetCost(options)
   const full = groups.map((g) => g.channels)
   const before = cost(full)
   const harms = new Map(options.sensitivity.map(({ group, cuts }) => [group.id, curveOf(cuts)]))

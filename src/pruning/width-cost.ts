@@ -18,15 +18,26 @@ export type WidthCost = (kept: readonly number[]) => Cost
  * `model`, whose constants are folded. One call of the result is one pass over the nodes.
  */
 export function widthCost(model: Model, groups: readonly ChannelGroup[]): WidthCost {
-  const { model: shadow, values } = cloneModel(model)
-  fixShapes(shadow)
-  inferGraph(shadow.graph, opsetOf(shadow))
-  const setWidths = widthSetter(values, groups)
+  const { model: shadow, setWidths } = widthShadow(model, groups)
   const { params, macs } = counters(shadow)
   return (kept) => {
     setWidths(kept)
     return { params: params(), macs: macs() }
   }
+}
+
+/** A copy of a model in which only dims mean anything: they follow the widths that are set. */
+export interface WidthShadow {
+  readonly model: Model
+  /** Group i of those it was made for has `kept[i]` units. Attributes (the group of a convolution) stay those of the whole model. */
+  setWidths(kept: readonly number[]): void
+}
+
+export function widthShadow(model: Model, groups: readonly ChannelGroup[]): WidthShadow {
+  const { model: shadow, values } = cloneModel(model)
+  fixShapes(shadow)
+  inferGraph(shadow.graph, opsetOf(shadow))
+  return { model: shadow, setWidths: widthSetter(values, groups) }
 }
 
 /** The parameters alone, as `widthCost` counts them; needs no shape but those of the weights. */

@@ -9,6 +9,8 @@ import { imageRuns, type ImageSource } from '../train/source.ts'
 import { type Budget, type BudgetOptions, solveBudget } from './budget.ts'
 import { random } from './criteria/random.ts'
 import { wholeReason } from './groups.ts'
+import type { LatencyProfile } from './latency/profile.ts'
+import { solveLatency } from './latency/solve.ts'
 import { sensitiveWidths, widthShares } from './sensitive-widths.ts'
 import { measureSensitivity, type SensitivityOptions } from './sensitivity.ts'
 
@@ -26,13 +28,25 @@ export interface WidthsOptions {
   readonly limit?: number
   /** How the detector's outputs are read: harm is then the error of what they say (see relativeError); default: of all numbers alike. */
   readonly reading?: OutputReading
+  /** In place of the budget's fractions: milliseconds that a run may take, by the model's profile. */
+  readonly latency?: LatencyLimit
   readonly seed: number
   readonly listener?: Listener
 }
 
+export interface LatencyLimit {
+  readonly limitMs: number
+  readonly profile: LatencyProfile
+}
+
+/** Widths of one ratio, for fractions or for a latency. */
+export async function uniformWidths(budget: BudgetOptions, latency?: LatencyLimit): Promise<Budget> {
+  return latency ? solveLatency({ ...latency, budget, solve: solveBudget }) : solveBudget(budget)
+}
+
 /** How many units each group keeps. Channels are ranked at random for the measurement, so that no criterion finds the widths made for it. */
 export async function solveWidths(detector: Detector, source: ImageSource, budget: BudgetOptions, options: WidthsOptions): Promise<{ budget: Budget; skipped: readonly SkippedImage[] }> {
-  if (options.rule === 'uniform') return { budget: solveBudget(budget), skipped: [] }
+  if (options.rule === 'uniform') return { budget: await uniformWidths(budget, options.latency), skipped: [] }
   const samples = shuffled(source.dataset.samples, createRng(`${options.seed}/widths`)).slice(0, options.images)
   const { loader, runs, inputs } = imageRuns(detector, { ...source, dataset: { ...source.dataset, samples } })
   const groups = budget.groups.filter((g) => wholeReason(g) === undefined)
@@ -43,5 +57,6 @@ export async function solveWidths(detector: Detector, source: ImageSource, budge
     return distance.of(reference, outputs)
   })
   const { groups: sensitivity } = await measureSensitivity(detector.model, { ...options, groups, criterion: random, shares: widthShares, inputs: inputs(), runs, distance: measure }).finally(() => distance?.release())
-  return { budget: sensitiveWidths({ ...budget, sensitivity, limit: options.limit }), skipped: loader.skipped }
+  const solve = (asked: BudgetOptions): Budget => sensitiveWidths({ ...asked, sensitivity, limit: options.limit })
+  return { budget: options.latency ? await solveLatency({ ...options.latency, budget, solve }) : solve(budget), skipped: loader.skipped }
 }

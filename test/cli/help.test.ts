@@ -6,7 +6,7 @@ import { fileURLToPath } from 'node:url'
 import { describe, expect, it } from 'vitest'
 import { cli, filesIn, temporaryFolder } from './support.ts'
 
-const commands = ['train', 'eval', 'score', 'predict', 'card', 'inspect', 'prune', 'finetune', 'bench', 'export', 'demo']
+const commands = ['train', 'eval', 'score', 'predict', 'card', 'inspect', 'prune', 'finetune', 'bench', 'profile', 'export', 'demo']
 const launcher = fileURLToPath(new URL('../../bin/espalier.js', import.meta.url))
 
 describe('help', () => {

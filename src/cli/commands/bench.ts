@@ -2,13 +2,14 @@
 import { availableParallelism, cpus } from 'node:os'
 import { modelCost } from '../../passes/cost.ts'
 import type { Model } from '../../ir/graph.ts'
-import { measureLatency, randomFeeds } from '../../runtime/latency.ts'
+import { type Clock, measureLatency, randomFeeds } from '../../runtime/latency.ts'
 import { nodeRuntime, runtimeOf } from '../../runtime/node.ts'
 import type { Session, SessionOptions } from '../../runtime/session.ts'
 import { createRng } from '../../tensor/rng.ts'
 import { type CommonOptions, defineCommand } from '../command.ts'
 import type { Context } from '../context.ts'
-import { number, optionalNumber } from '../fields.ts'
+import { flag, number, optionalNumber } from '../fields.ts'
+import { lossTable, measureLosses } from '../layer-losses.ts'
 import { openModel } from '../open-model.ts'
 import { sessionOptions } from '../session.ts'
 import { amount, table } from '../table.ts'
@@ -18,16 +19,21 @@ export default defineCommand({
   fields: {
     runs: number('N', 'timed runs of each model', 30, { whole: true, min: 1 }),
     warmup: number('N', 'runs before the clock starts', 5, { whole: true, min: 0 }),
+    layers: flag('with two models: where the second one loses speed, node by node'),
     batch: optionalNumber('N', 'images a run, where the model leaves its batch free (default: 1)', { whole: true, min: 1 }),
   },
-  examples: ['bench model.onnx', 'bench runs/base/model.onnx runs/pruned/pruned.onnx --threads 2 --json'],
+  examples: ['bench model.onnx', 'bench runs/base/model.onnx runs/pruned/pruned.onnx --threads 2 --json', 'bench runs/base/model.onnx runs/pruned/pruned.onnx --layers'],
   details: 'Two models are run in turns on random input; efficiency is the speed-up divided by the ratio of MACs.',
   async run(options, paths, context) {
     const opened = await Promise.all(paths.map(openModel))
-    const rows = await benchModels(opened.map(({ path, model }) => ({ file: path, model })), { ...options, session: sessionOptions(options) }, context)
-    const json = { models: rows, ...compare(rows), machine: await machine(options) }
+    const models = opened.map(({ path, model }) => ({ file: path, model }))
+    const how = { ...options, session: sessionOptions(options) }
+    const rows = await benchModels(models, how, context)
+    const losses = options.layers ? await measureLosses(models, how) : undefined
+    const json = { models: rows, ...compare(rows), ...(losses && { losses }), machine: await machine(options) }
     const lines = [table(['model', 'median ms', 'min', 'max', 'MACs'], rows.map((r) => [r.file, r.medianMs.toFixed(2), r.minMs.toFixed(2), r.maxMs.toFixed(2), r.macs === null ? '?' : amount(r.macs)]))]
     if ('ratio' in json) lines.push('', `speed-up ${json.ratio.toFixed(2)}, MACs ratio ${json.macsRatio?.toFixed(2) ?? '?'}, efficiency ${json.efficiency?.toFixed(2) ?? '?'}`)
+    if (losses) lines.push('', lossTable(losses, [rows[0]!.medianMs, rows[1]!.medianMs]))
     lines.push('', `${json.machine.cpu}, ${json.machine.threads} threads, ${json.machine.runtime}`)
     context.result(json, lines.join('\n'))
   },
@@ -49,6 +55,8 @@ export interface BenchOptions {
   readonly batch?: number
   readonly seed: number
   readonly session: SessionOptions
+  /** Default: the clock on the wall. */
+  readonly clock?: Clock
 }
 
 /** Measures models in turns. */

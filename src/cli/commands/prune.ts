@@ -3,12 +3,12 @@ import { join } from 'node:path'
 import { ownCard, readCard } from '../../detection/card.ts'
 import { saveModel } from '../../onnx/save.ts'
 import { criterionNamed, methodNames } from '../../pruning/criteria/registry.ts'
-import { solveBudget } from '../../pruning/budget.ts'
 import { lcpDefaults } from '../../pruning/lcp/options.ts'
 import { stageEndsOf } from '../../pruning/lcp/run.ts'
 import { parsePlan, type PrunePlan } from '../../pruning/plan.ts'
 import { chooseGroups, type PruneOptions, select } from '../../pruning/prune.ts'
 import { applyPlan } from '../../pruning/surgery.ts'
+import { uniformWidths } from '../../pruning/widths.ts'
 import { nodeRuntime } from '../../runtime/node.ts'
 import { nodeStore } from '../../storage/node.ts'
 import { UserError } from '../../tensor/error.ts'
@@ -21,8 +21,9 @@ import { choice, flag, type OptionsOf, text } from '../fields.ts'
 import { allSkipped, costTable, skippedJson, tellSkipped } from '../measures.ts'
 import { fileIdentity, openDetector, openModel } from '../open-model.ts'
 import { dataFields, openData, skippedOf, splitField } from '../open-source.ts'
-import { budgetFields, budgetOf, finetuneFields, finetuneOf, lcpFields, lcpOf } from '../prune-options.ts'
+import { budgetFields, budgetKeys, budgetOf, finetuneFields, finetuneOf, lcpFields, lcpOf } from '../prune-options.ts'
 import { costOf, planReport, planText, widthsOf } from '../plan-report.ts'
+import { latencyText, measureBudget, openLatency } from '../latency.ts'
 import { runPruning } from '../prune-run.ts'
 import { moreImagesField, openPruneImages } from '../prune-sources.ts'
 import { pruneUnmeasured } from '../prune-unmeasured.ts'
@@ -58,6 +59,7 @@ export default defineCommand({
     'prune runs/base/model.onnx --data data/bccd --method l1 --remove-macs 0.5 --finetune-epochs 8 --out runs/l1',
     'prune runs/base/model.onnx --data data/bccd --remove-params 0.7 --dry-run --out runs/plan',
     'prune faces.onnx --data photos --labels teacher --method l1 --remove-macs 0.3 --out runs/faces',
+    'prune runs/base/model.onnx --data data/bccd --speedup 2 --threads 1 --out runs/twice',
     'prune any.onnx --method l1 --remove-macs 0.3 --out runs/unmeasured',
     'prune runs/base/model.onnx --plan runs/lcp/plan.json --out runs/replayed',
   ],
@@ -74,7 +76,7 @@ export default defineCommand({
 const files = ['pruned.onnx', 'pruned.onnx.data', 'plan.json']
 
 async function chooseAndPrune(path: string, options: Options & { readonly data: string }, context: Context): Promise<void> {
-  const budget = budgetOf(options)
+  const asked = budgetOf(options)
   const criterion = criterionNamed(options.method)
   const run = await openRunFolder(options.out, { force: options.force, files, command: `prune ${path} ${JSON.stringify(options)}` })
   const { detector, unfolded } = await openDetector(path, { request: await cardRequest(options), session: sessionOptions(options, path), note: context.note })
@@ -87,10 +89,13 @@ async function chooseAndPrune(path: string, options: Options & { readonly data: 
   const trains = criterion.needs === 'gradients' || tunes
   const teacher = trains && follows === 'teacher' ? teacherOf(detector, options, path) : undefined
   if (trains) assertTrainableWith(detector, teacher, criterion.needs === 'gradients' ? lcp.batch : finetune.batch)
-  const { round, removeParams, removeMacs } = budget
-  const groups = chooseGroups(detector, budget.groups)
-  solveBudget({ model: detector.model, groups, round, removeParams, removeMacs })
+  const { round, removeParams, removeMacs } = asked
+  const { model } = detector
+  const groups = chooseGroups(detector, asked.groups)
   if (criterion.needs === 'gradients') stageEndsOf(detector, lcp, groups, path)
+  const latency = await openLatency({ model, path, groups, options, context, listener: both(context.listener, run.listener) })
+  await uniformWidths({ model, groups, round, removeParams, removeMacs }, latency)
+  const budget = { ...asked, latency }
   const images = await openPruneImages({ detector, options, threshold: labelThresholdOf(options, detector.card), readsLabels: trains && follows === 'labels', keep: options.finetuneKeep, context, log: run.log })
   const { train, test } = images.sources
   const count = train.dataset.samples.length
@@ -121,20 +126,22 @@ async function chooseAndPrune(path: string, options: Options & { readonly data: 
       const skipped = allSkipped(...skippedOf(sources), selected.skipped)
       tellSkipped(skipped, context, run.log)
       const after = costOf(selected.detector.model, path)
-      const json = { measured: false, before, after, widths: widthsOf(detector.model, plan), passes: selected.passes, seconds: (performance.now() - start) / 1000, plan: join(run.path, 'plan.json'), ...skippedJson(skipped) }
+      const outcome = latency && await measureBudget({ before: model, after: selected.detector.model, path }, selected.budget, latency, options, context)
+      const json = { measured: false, before, after, widths: widthsOf(detector.model, plan), passes: selected.passes, ...(outcome && { latency: outcome }), seconds: (performance.now() - start) / 1000, plan: join(run.path, 'plan.json'), ...skippedJson(skipped) }
       await run.finish({ 'plan.json': planText(plan) }, { ...json, stages: selected.stages, ...origin })
-      return context.result(json, `${planReport(json.widths, before, after)}\n\nplan written to ${json.plan}`)
+      return context.result(json, `${planReport(json.widths, before, after)}${outcome ? `\n\n${latencyText(outcome)}` : ''}\n\nplan written to ${json.plan}`)
     }
     const { result, plan, json: measured, details } = await runPruning({ detector, unfolded, file: path, identity, sources, pruning, context, log: run.log })
-    const json = { ...measured, labels: images.labels, seconds: (performance.now() - start) / 1000 }
+    const outcome = latency && await measureBudget({ before: model, after: result.detector.model, path }, result.budget, latency, options, context)
+    const json = { ...measured, labels: images.labels, ...(outcome && { latency: outcome }), seconds: (performance.now() - start) / 1000 }
     await run.finish({ 'pruned.onnx': (target) => saveModel(nodeStore(), target, result.detector.model), 'plan.json': planText(plan) }, { ...json, ...details, ...origin })
     const { cut, after } = result
-    context.result(json, `${costTable({ before: result.before, cut, after })}\n\n${options.method}, ${result.passes.total} passes over images, measured on split "${origin.split}"${images.labels === 'teacher' ? ' against the unpruned detector\'s own detections' : ''}; written to ${run.path}`)
+    context.result(json, `${costTable({ before: result.before, cut, after })}\n\n${outcome ? `${latencyText(outcome)}\n\n` : ''}${options.method}, ${result.passes.total} passes over images, measured on split "${origin.split}"${images.labels === 'teacher' ? ' against the unpruned detector\'s own detections' : ''}; written to ${run.path}`)
   })
 }
 
 async function replay(path: string, planFile: string, options: Options, context: Context): Promise<void> {
-  const extra = (['removeParams', 'removeMacs'] as const).find((key) => options[key] !== undefined)
+  const extra = budgetKeys.find((key) => options[key] !== undefined)
   if (extra !== undefined) throw new UserError('--plan replays a cut as it is; give either --plan or a budget')
   const start = performance.now()
   const run = await openRunFolder(options.out, { force: options.force, files, command: `prune ${path} --plan ${planFile}` })

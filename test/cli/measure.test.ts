@@ -71,6 +71,24 @@ describe('bench', () => {
     expect(json.machine).toMatchObject({ threads: 1, runtime: expect.stringMatching(/^onnxruntime-node \d/) })
   })
 
+  it('tells node by node where the second one loses speed', async () => {
+    const json = await cliJson('bench', model, model, '--runs', '2', '--warmup', '1', '--threads', '1', '--layers')
+    const losses = json.losses as { left: number; nodes: { name: string; work: string; workBefore: number; workAfter: number }[] }
+    expect(losses.left).toBe(1)
+    const multiply = losses.nodes.filter((n) => n.work === 'macs')
+    // Every convolution is among them, with its own multiply-accumulates.
+    expect(multiply.map((n) => n.name).sort()).toEqual(smallDetector().graph.nodes.filter((n) => n.opType === 'Conv').map((n) => n.outputs[0]!.name).sort())
+    expect(multiply.reduce((sum, n) => sum + n.workAfter, 0)).toBe((json.models as { macs: number }[])[1]!.macs)
+    const { code, out } = await cli('bench', model, model, '--runs', '2', '--warmup', '1', '--threads', '1', '--layers')
+    expect(code).toBe(0)
+    expect(out).toMatch(/100\.0% of the multiply-accumulates are left[^]*slower at their work[^]*node +ran as +ms before/)
+  })
+
+  it('refuses --layers for one model, or for another engine', async () => {
+    expect(await cli('bench', model, '--layers')).toMatchObject({ code: 2, err: expect.stringContaining('--layers compares two models') })
+    expect(await cli('bench', model, model, '--layers', '--ep', 'wasm')).toMatchObject({ code: 2, err: expect.stringContaining('not of "wasm"') })
+  })
+
   it('measures one alone', async () => {
     const json = await cliJson('bench', model, '--runs', '1', '--warmup', '0', '--batch', '2')
     expect(json.models).toHaveLength(1)

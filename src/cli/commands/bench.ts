@@ -9,7 +9,7 @@ import { createRng } from '../../tensor/rng.ts'
 import { type CommonOptions, defineCommand } from '../command.ts'
 import type { Context } from '../context.ts'
 import { flag, number, optionalNumber } from '../fields.ts'
-import { lossTable, measureLosses } from '../layer-losses.ts'
+import { assertComparable, lossTable, measureLosses } from '../layer-losses.ts'
 import { openModel } from '../open-model.ts'
 import { sessionOptions } from '../session.ts'
 import { amount, table } from '../table.ts'
@@ -25,6 +25,7 @@ export default defineCommand({
   examples: ['bench model.onnx', 'bench runs/base/model.onnx runs/pruned/pruned.onnx --threads 2 --json', 'bench runs/base/model.onnx runs/pruned/pruned.onnx --layers'],
   details: 'Two models are run in turns on random input; efficiency is the speed-up divided by the ratio of MACs.',
   async run(options, paths, context) {
+    if (options.layers) assertComparable(paths, sessionOptions(options))
     const opened = await Promise.all(paths.map(openModel))
     const models = opened.map(({ path, model }) => ({ file: path, model }))
     const how = { ...options, session: sessionOptions(options) }

@@ -1,6 +1,7 @@
 /** @file A model in another precision: what is folded, measured on images, and turned. */
 import type { Model } from '../ir/graph.ts'
 import { lookup } from '../ops/registry.ts'
+import { makeWeightsConstant } from '../passes/constant-weights.ts'
 import { foldBatchNorm } from '../passes/fold-batchnorm.ts'
 import { halfPrecision } from '../passes/half-precision.ts'
 import { calibrationPoints, quantizable, quantize } from '../passes/quantize.ts'
@@ -45,6 +46,7 @@ const harmRuns = 4
 export async function exportModel(request: ExportRequest): Promise<Exported> {
   const { model, path, precision, options } = request
   const ready = foldBatchNorm(model)
+  makeWeightsConstant(ready)
   assertNames(ready, floatNames(options), path)
   return precision === 'fp16' ? toHalf(ready, request) : toInt8(quantizable(ready), request)
 }

@@ -5,6 +5,7 @@ import { valuesOf } from '../ir/walk.ts'
 import type { PatchEdit } from '../ops/define.ts'
 import { lookup } from '../ops/registry.ts'
 import { replaceShuffles } from '../ops/shuffle.ts'
+import { makeWeightsConstant } from '../passes/constant-weights.ts'
 import { inferGraph } from '../passes/infer-shapes.ts'
 import { UserError } from '../tensor/error.ts'
 import { takeAlong, type Tensor } from '../tensor/tensor.ts'
@@ -13,7 +14,7 @@ import { type ResolvedCut, resolvePlan } from './resolve-plan.ts'
 
 /**
  * A new model with the plan's channels removed: every tied axis of every initializer is sliced, attributes and constants that name
- * channel counts are mended, shapes are inferred again. All else is kept as it is. `source` names the plan in errors.
+ * channel counts are mended, shapes are inferred again, weights among the inputs become constants. All else is kept as it is. `source` names the plan in errors.
  */
 export function applyPlan(model: Model, plan: PrunePlan, source = 'the plan'): Model {
   const copy = cloneModel(model).model
@@ -27,6 +28,7 @@ export function applyPlan(model: Model, plan: PrunePlan, source = 'the plan'): M
       setInitializer(value, content)
     } else value.shape = value.shape?.map((dim, axis) => axes.get(axis)?.length ?? dim)
   }
+  makeWeightsConstant(copy)
   inferGraph(copy.graph, opset)
   for (const [value, axes] of cut.axes) {
     for (const [axis, keep] of axes) {

@@ -89,6 +89,16 @@ describe('bench', () => {
     expect(await cli('bench', model, model, '--layers', '--ep', 'wasm')).toMatchObject({ code: 2, err: expect.stringContaining('not of "wasm"') })
   })
 
+  it('says so where only one of two models may have its weights replaced', async () => {
+    const old = smallDetector()
+    old.graph.inputs.push(...old.graph.initializers)
+    const file = await putModel(folder, 'old.onnx', old)
+    const quick = ['--runs', '1', '--warmup', '0'] as const
+    expect((await cli('bench', file, model, ...quick)).err).toContain(`${file}: ${old.graph.initializers.length} of its weights are inputs too`)
+    expect((await cli('bench', file, file, ...quick)).err).not.toContain('inputs too')
+    expect((await cli('inspect', file)).out).toContain(`${old.graph.initializers.length} weights are inputs too`)
+  })
+
   it('measures one alone', async () => {
     const json = await cliJson('bench', model, '--runs', '1', '--warmup', '0', '--batch', '2')
     expect(json.models).toHaveLength(1)

@@ -1,5 +1,6 @@
 /** @file espalier bench: latency of one or two models, interleaved. */
 import { availableParallelism, cpus } from 'node:os'
+import { replaceableWeights } from '../../passes/constant-weights.ts'
 import { modelCost } from '../../passes/cost.ts'
 import type { Model } from '../../ir/graph.ts'
 import { type Clock, measureLatency, randomFeeds } from '../../runtime/latency.ts'
@@ -29,6 +30,7 @@ export default defineCommand({
     const opened = await Promise.all(paths.map(openModel))
     const models = opened.map(({ path, model }) => ({ file: path, model }))
     const how = { ...options, session: sessionOptions(options) }
+    tellReplaceable(models, context)
     const rows = await benchModels(models, how, context)
     const losses = options.layers ? await measureLosses(models, how) : undefined
     const json = { models: rows, ...compare(rows), ...(losses && { losses }), machine: await machine(options) }
@@ -76,6 +78,14 @@ export async function benchModels(models: readonly { readonly file: string; read
   } finally {
     for (const session of sessions) await session.release()
   }
+}
+
+/** A model whose weights may be replaced at every run is slower for that alone: nobody shall take the difference for the work of pruning. */
+function tellReplaceable(models: readonly { readonly file: string; readonly model: Model }[], context: Context): void {
+  const counts = models.map(({ model }) => replaceableWeights(model))
+  if (models.length < 2 || counts.every((n) => n > 0) || counts.every((n) => n === 0)) return
+  const at = counts.findIndex((n) => n > 0)
+  context.note(`${models[at]!.file}: ${counts[at]} of its weights are inputs too, so the runtime cannot fold or rearrange them; in the other model they are constants, and part of the difference comes from that alone`)
 }
 
 /** Speed-up of the second model over the first, beside what its MACs promise. */

@@ -1,6 +1,7 @@
 /** @file espalier inspect: cost, inputs and outputs, channel groups of any ONNX model. */
 import { opsetOf, type Dim, type Model, type Value } from '../../ir/graph.ts'
 import { ownCard } from '../../detection/card.ts'
+import { replaceableWeights } from '../../passes/constant-weights.ts'
 import { modelCost, modelParams } from '../../passes/cost.ts'
 import { findGroups } from '../../pruning/groups.ts'
 import { prunableShare } from '../../pruning/share.ts'
@@ -33,14 +34,16 @@ export default defineCommand({
     const costs = unitCosts(model, found, cost.macs !== null)
     const groups = found.map((group, i) => ({ group, cost: costs[i]! }))
     const { params, prunable, removable } = prunableShare(model, found)
+    const replaceable = replaceableWeights(model)
     const inputs = model.graph.inputs.filter((v) => !v.initializer).map(portOf)
     const outputs = model.graph.outputs.map(portOf)
-    const json = { params: cost.params, macs: cost.macs, opset: opsetOf(model), inputs, outputs, groups: groups.map(groupJson), share: { params, prunable, removable }, ...(card && { card }) }
+    const json = { params: cost.params, macs: cost.macs, opset: opsetOf(model), inputs, outputs, replaceableWeights: replaceable, groups: groups.map(groupJson), share: { params, prunable, removable }, ...(card && { card }) }
     const head = [
       `${path}: ${amount(cost.params)} parameters, ${cost.macs === null ? '?' : amount(cost.macs)} MACs, opset ${json.opset}`,
       ...(card ? [`detector: ${card.architecture}, ${card.input.width}x${card.input.height}, ${card.classes.length} classes: ${listed(card.classes, 70)}`] : []),
       ...inputs.map((p) => `input  ${portText(p)}`),
       ...outputs.map((p) => `output ${portText(p)}`),
+      ...(replaceable > 0 ? [`${replaceable} weights are inputs too, as old exporters have it: no runtime can fold or rearrange them, which costs speed;`, 'prune and export make them constants'] : []),
     ]
     if (detector && options.data !== undefined) {
       // The readers of images and ONNX Runtime take longer to load than all that inspect does without them.

@@ -15,6 +15,7 @@ import { goalMet, ratioOf, tableOf } from './table.ts'
 const benchmarks: Readonly<Record<string, () => Promise<Benchmark>>> = {
   evaluation: async () => (await import('./evaluation.ts')).evaluation,
   'evaluation-growth': async () => (await import('./evaluation-growth.ts')).evaluationGrowth,
+  latency: async () => (await import('./latency.ts')).latency,
   limits: async () => (await import('./limits.ts')).limits,
   loading: async () => (await import('./loading.ts')).loading,
   selection: async () => (await import('./selection.ts')).selection,

@@ -60,7 +60,7 @@ export async function createWholeTimes(model: Model, groups: readonly ChannelGro
 }
 
 /** The model with the first units of each group: which ones stay does not matter for time. */
-function cutTo(model: Model, groups: readonly ChannelGroup[], kept: readonly number[]): Model {
+export function cutTo(model: Model, groups: readonly ChannelGroup[], kept: readonly number[]): Model {
   const units = new Map(groups.map((g, i) => [g.id, Array.from({ length: kept[i]! }, (_, k) => k)]))
   return applyPlan(model, makePlan(groups, units, { method: 'first' }))
 }

@@ -24,7 +24,7 @@ export interface RunFolder {
   readonly listener: Listener
   /** The inputs are in order: makes the folder with its log, does the work, logs how it failed where it does. */
   during(work: () => Promise<void>): Promise<void>
-  /** Writes the files by name, then run.json; the last thing of the work. What a former run left under the other names of the folder's `files` goes. */
+  /** Writes the files by name, then run.json with the most memory that the process took; the last thing of the work. What a former run left under the other names of the folder's `files` goes. */
   finish(files: Readonly<Record<string, string | ((path: string) => Promise<void>)>>, record: object): Promise<void>
 }
 
@@ -79,9 +79,14 @@ export async function openRunFolder(path: string, options: RunFolderOptions): Pr
         if (typeof content === 'string') await store.writeAtomic(join(path, name), content)
         else await content(join(path, name))
       }
-      await store.writeAtomic(join(path, recordName), `${JSON.stringify(record, null, 2)}\n`)
+      await store.writeAtomic(join(path, recordName), `${JSON.stringify({ ...record, peakMB: peakMB() }, null, 2)}\n`)
     },
   }
+}
+
+/** Largest resident size of this process, in 10^6 bytes. */
+function peakMB(): number {
+  return Math.round(process.resourceUsage().maxRSS * 1.024e-3)
 }
 
 async function refuseTaken(path: string, { force, files }: RunFolderOptions): Promise<void> {

@@ -1,5 +1,6 @@
 /** @file Commands that write a run: train, finetune, prune, replay. Few images, random weights. */
 import { readFileSync } from 'node:fs'
+import { totalmem } from 'node:os'
 import { join } from 'node:path'
 import { beforeAll, describe, expect, it } from 'vitest'
 import { setInitializer } from '../../src/ir/edit.ts'
@@ -24,6 +25,9 @@ describe('train and finetune', () => {
     expect(json).toMatchObject({ images: 8, skipped: 0, passes: 16, epochs: [{ epoch: 1 }, { epoch: 2 }] })
     const record = readJson(join(run, 'run.json'))
     expect(record).toMatchObject({ ...json, arch: 'ssd-small', data: 'shapes', seed: 3, rate: 0.01, optimizer: { type: 'sgd', momentum: 0.9, weightDecay: 5e-4 }, options: { epochs: 2, batch: 8, augment: 'light' }, versions: { espalier: '0.1.0', node: process.versions.node } })
+    // More than the runtime's library alone, no more than the machine has.
+    expect(record.peakMB).toBeGreaterThan(60)
+    expect(record.peakMB).toBeLessThan(totalmem() / 1e6)
     const log = readFileSync(join(run, 'log.txt'), 'utf8').trimEnd().split('\n')
     for (const line of log) expect(line).toMatch(/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z /)
     expect(log.some((line) => line.includes('epoch 2/2: classification'))).toBe(true)

@@ -1,7 +1,6 @@
 /** @file Whether a training step waits for its images: SSD300 on JPEG files, read and augmented by a worker thread, and on the step's own thread. */
 import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import type { Sample as ImageSample } from '../src/detection/annotation.ts'
 import { interleaved, ours, statsOf, type BenchContext, type Benchmark, type Row, type Sample } from './harness.ts'
 
 const architecture = 'ssd300-resnet18'
@@ -16,9 +15,12 @@ export const loading: Benchmark = {
   child,
 }
 
-async function run({ quick, log }: BenchContext): Promise<Row[]> {
-  const steps = quick ? 3 : 12
-  const [apart, here] = await interleaved([ours('loading', ['apart', steps]), ours('loading', ['here', steps])], quick ? 1 : 3, log)
+async function run({ quick, folder, log }: BenchContext): Promise<Row[]> {
+  const steps = quick ? 3 : 8
+  const { encodeImage } = await import('../src/data/image-node.ts')
+  const { dataset, image } = await drawings(steps)
+  for (const sample of dataset.samples) await writeFile(fileOf(folder, sample), await encodeImage(image(sample)))
+  const [apart, here] = await interleaved([ours('loading', ['apart', steps, folder]), ours('loading', ['here', steps, folder])], quick ? 1 : 3, log)
   const rows = (where: string, samples: readonly Sample[], goal?: Row['goal']): Row[] => [
     { what: `${where}: the first batch`, unit: 'ms', ours: statsOf(samples, 'firstMs') },
     { what: `${where}: each later batch, of two epochs`, unit: 'ms', ours: statsOf(samples, 'laterMs') },
@@ -27,14 +29,20 @@ async function run({ quick, log }: BenchContext): Promise<Row[]> {
   return [...rows('worker thread', apart!, quick ? undefined : { of: 'ours', atMost: 1 }), ...rows('the step\'s own', here!), { what: 'a step with all around it', unit: 'ms', ours: statsOf(apart!, 'stepMs') }]
 }
 
-async function child([where, count]: readonly string[]): Promise<Sample> {
-  const { mkdtemp, rm } = await import('node:fs/promises')
-  const { tmpdir } = await import('node:os')
+async function drawings(steps: number) {
+  const { shapesDataset } = await import('../src/data/shapes.ts')
+  return shapesDataset({ seed: 0, split: 'train', count: steps * batch, size: side })
+}
+
+function fileOf(folder: string, { id }: { readonly id: string }): string {
+  return join(folder, `${id}.jpg`)
+}
+
+async function child([where, count, folder]: readonly string[]): Promise<Sample> {
   const { augmentPresets } = await import('../src/data/augment.ts')
   const { imageReader } = await import('../src/data/codec.ts')
-  const { encodeImage, nodeCodec } = await import('../src/data/image-node.ts')
+  const { nodeCodec } = await import('../src/data/image-node.ts')
   const { pixelsApart } = await import('../src/data/pixels-node.ts')
-  const { shapesDataset } = await import('../src/data/shapes.ts')
   const { buildDetector } = await import('../src/detection/models/architectures.ts')
   const { nodeRuntime } = await import('../src/runtime/node.ts')
   const { nodeStore } = await import('../src/storage/node.ts')
@@ -42,23 +50,13 @@ async function child([where, count]: readonly string[]): Promise<Sample> {
   const { trainDetector } = await import('../src/train/train.ts')
   const steps = Number(count)
   const epochs = 2
-  const folder = await mkdtemp(join(tmpdir(), 'espalier-loading-'))
-  try {
-    const drawn = shapesDataset({ seed: 0, split: 'train', count: steps * batch, size: side })
-    const samples: ImageSample[] = []
-    for (const sample of drawn.dataset.samples) {
-      const path = join(folder, `${sample.id}.jpg`)
-      await writeFile(path, await encodeImage(drawn.image(sample)))
-      samples.push({ ...sample, path })
-    }
-    const source = { dataset: { ...drawn.dataset, samples }, readImage: imageReader(nodeStore(), nodeCodec), cropResize: nodeCodec.cropResize, ...(where === 'apart' && { pixels: pixelsApart }) }
-    const detector = detectorOf(buildDetector(architecture, { classes: drawn.dataset.classes, seed: 0 }), architecture)
-    const { epochs: records, waitedSeconds: { first, later } } = await trainDetector(detector, source, undefined, {
-      runtime: nodeRuntime, epochs, batch, rate: 1e-3, warmup: 0, optimizer: { type: 'sgd', momentum: 0.9, weightDecay: 5e-4 }, augment: augmentPresets.ssd, seed: 0,
-    })
-    const seconds = records.reduce((sum, epoch) => sum + epoch.seconds, 0) - first
-    return { firstMs: first * 1000, laterMs: (later * 1000) / (steps * epochs - 1), share: (100 * later) / seconds, stepMs: (seconds * 1000) / (steps * epochs) }
-  } finally {
-    await rm(folder, { recursive: true, force: true })
-  }
+  const drawn = await drawings(steps)
+  const dataset = { ...drawn.dataset, samples: drawn.dataset.samples.map((sample) => ({ ...sample, path: fileOf(folder!, sample) })) }
+  const source = { dataset, readImage: imageReader(nodeStore(), nodeCodec), cropResize: nodeCodec.cropResize, ...(where === 'apart' && { pixels: pixelsApart }) }
+  const detector = detectorOf(buildDetector(architecture, { classes: dataset.classes, seed: 0 }), architecture)
+  const { epochs: records, waitedSeconds: { first, later } } = await trainDetector(detector, source, undefined, {
+    runtime: nodeRuntime, epochs, batch, rate: 1e-3, warmup: 0, optimizer: { type: 'sgd', momentum: 0.9, weightDecay: 5e-4 }, augment: augmentPresets.ssd, seed: 0,
+  })
+  const seconds = records.reduce((sum, epoch) => sum + epoch.seconds, 0) - first
+  return { firstMs: first * 1000, laterMs: (later * 1000) / (steps * epochs - 1), share: (100 * later) / seconds, stepMs: (seconds * 1000) / (steps * epochs) }
 }

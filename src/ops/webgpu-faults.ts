@@ -12,6 +12,8 @@ const faults: Readonly<Record<string, (node: Node) => boolean>> = {
   BatchNormalization: (node) => intAttribute(node, 'training_mode', 0) !== 0,
   /** Refused: "The Indices output is not supported yet". */
   MaxPool: (node) => node.outputs[1] !== undefined,
+  /** Refused: "Only Conv2d or Conv1d are supported". */
+  ConvTranspose: (node) => (node.inputs[1]?.shape?.length ?? Infinity) > 4,
   /** Refused with axes that an ellipsis stands for, in most places. */
   Einsum: (node) => stringAttribute(node, 'equation', '').includes('...'),
   /** Wrong elements for some steps below 0; steps that are computed in the graph may be such. */

@@ -26,10 +26,23 @@ export interface OrtTraits {
   readonly defaultProvider: string
   /** Whether given outputs are written where they are: the native library does; WebAssembly has memory of its own and would leave them as they were. */
   readonly writesInPlace: boolean
+  /**
+   * Whether a model is refused where the shapes that it states are not those that the runtime infers, which is wrong about windows that round up: the
+   * WebAssembly build cannot go on after such an error, as the native one does unless it is told to be strict.
+   */
+  readonly alwaysStrict?: boolean
   /** Configuration of every session beyond SessionOptions, as the package takes it in `extra`. */
   readonly extra?: Readonly<Record<string, unknown>>
   /** As in "linux x64", where it is known: for messages. */
   readonly platform?: string
+}
+
+/** The model without what it says of the shapes between its inputs and outputs. */
+function withoutShapes(model: Model | Uint8Array): Model | Uint8Array {
+  if (model instanceof Uint8Array) return model
+  const { model: copy } = cloneModel(model)
+  for (const node of copy.graph.nodes) for (const v of node.outputs) if (v) v.shape = undefined
+  return copy
 }
 
 /** A model that every provider runs: where it is not loaded, the provider is not there. */
@@ -51,7 +64,7 @@ export function ortRuntime(name: string, ort: OrtModule, traits: OrtTraits): Run
     async load(model, options = {}) {
       const provider = options.provider ?? traits.defaultProvider
       try {
-        return wrap(ort, await create(placed(model, provider), options), traits.writesInPlace)
+        return wrap(ort, await create(placed(traits.alwaysStrict && !options.strict ? withoutShapes(model) : model, provider), options), traits.writesInPlace)
       } catch (error) {
         if (error instanceof UserError) throw error
         const absence = model === plainModel ? error : await create({ model: plainModel, provider }, {}).then((session) => session.release(), (fault: unknown) => fault)
@@ -67,12 +80,15 @@ interface Placed {
   readonly provider: OrtSession.ExecutionProviderConfig
 }
 
-/** The model, and the provider told which of its nodes it must leave to the CPU; these have names then. */
+/**
+ * The model, and the provider told which of its nodes it must leave to the CPU; these have names then. With the channels last, which the native library would choose, its convolutions of 6, 9,
+ * 15, ... channels (a multiple of 3, not of 4) to a multiple of 4 are wrong in 1.30, silently.
+ */
 function placed(model: Model | Uint8Array, provider: string): Placed {
   if (provider !== 'webgpu') return { model, provider }
   const { model: copy } = cloneModel(model instanceof Uint8Array ? parseModel(model, 'the model') : model)
   const onCpu = webgpuFaults(copy).map((node, i) => (node.name ||= `left to the CPU ${i}`))
-  return { model: copy, provider: onCpu.length > 0 ? { name: provider, forceCpuNodeNames: onCpu } : provider }
+  return { model: copy, provider: { name: provider, preferredLayout: 'NCHW', ...(onCpu.length > 0 && { forceCpuNodeNames: onCpu }) } }
 }
 
 /** What the package is given: one file in memory, or, for models too large for that, the model and its weights where they are. */

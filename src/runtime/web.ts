@@ -5,7 +5,7 @@ import type { Runtime } from './session.ts'
 
 /** The WebAssembly runtime; `threads` applies to all its sessions, so the first load decides it. */
 export const webRuntime: Runtime = (() => {
-  const runtime = ortRuntime('onnxruntime-web', ort as unknown as OrtModule, { defaultProvider: 'wasm', writesInPlace: false })
+  const runtime = ortRuntime('onnxruntime-web', ort as unknown as OrtModule, { defaultProvider: 'wasm', writesInPlace: false, alwaysStrict: true })
   return {
     ...runtime,
     async load(model, options = {}) {

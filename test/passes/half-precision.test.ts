@@ -12,29 +12,16 @@ import { halfPrecision } from '../../src/passes/half-precision.ts'
 import { nodeRuntime } from '../../src/runtime/node.ts'
 import { runOnce, type Tensors } from '../../src/runtime/session.ts'
 import { createRng } from '../../src/tensor/rng.ts'
-import { f32, floats, halfToNumber, i64, numberToHalf, scalar, tensor, type Tensor, toNumbers } from '../../src/tensor/tensor.ts'
+import { f32, floats, halfToNumber, i64, numberToHalf, scalar, tensor } from '../../src/tensor/tensor.ts'
 import { randomFeeds } from '../../src/runtime/latency.ts'
 import { sharedModels } from '../onnx/ort.ts'
 import { openCases, shapeCases } from '../ops/shape-cases.ts'
 import { convCases, furtherShapes, normCases, poolCases, productCases, resizeCases } from '../ops/window-cases.ts'
+import { distance } from '../support/distance.ts'
 import { buildCase, describeCase, normal } from '../support/op-case.ts'
 import { runModel } from '../support/run.ts'
 import { sharedIt } from '../support/shared.ts'
 import { Net } from './nets.ts'
-
-/** max|a - b| / max|a|; not-a-number and infinity must be at the same places. */
-function distance(a: Tensor, b: Tensor): number {
-  expect({ dtype: b.dtype, dims: [...b.dims] }).toEqual({ dtype: a.dtype, dims: [...a.dims] })
-  const [x, y] = [toNumbers(a), toNumbers(b)]
-  let [difference, scale] = [0, 1e-3]
-  x.forEach((v, i) => {
-    if (Number.isFinite(v)) {
-      difference = Math.max(difference, Math.abs(v - y[i]!))
-      scale = Math.max(scale, Math.abs(v))
-    } else expect(y[i]).toBe(v)
-  })
-  return difference / scale
-}
 
 async function strictly(model: Model, feeds: Tensors, strict = true): Promise<Tensors> {
   verify(model.graph)

@@ -1,12 +1,11 @@
 /** @file bench --layers: what of a pruned model's speed is lost, and where. */
 import type { Model } from '../ir/graph.ts'
 import { lossOf, type SpeedLoss, type SpeedLosses, speedLosses } from '../pruning/speed-losses.ts'
-import { randomFeeds } from '../runtime/latency.ts'
+import { type LatencyOptions, randomFeeds } from '../runtime/latency.ts'
 import { measureNodeTimes } from '../runtime/node-times-node.ts'
 import type { SessionOptions } from '../runtime/session.ts'
 import { createRng } from '../tensor/rng.ts'
 import { UserError } from '../tensor/error.ts'
-import type { BenchOptions } from './commands/bench.ts'
 import { percent, shortened, table } from './table.ts'
 
 /** Rows of the printed table; the JSON has all. */
@@ -17,6 +16,12 @@ export interface Opened {
   readonly model: Model
 }
 
+export interface LossesOptions extends LatencyOptions {
+  readonly batch?: number
+  readonly seed: number
+  readonly session: SessionOptions
+}
+
 /** Throws UserError where there are not two models, or another engine than the native one on the CPU is asked for. */
 export function assertComparable(models: readonly unknown[], { provider = 'cpu' }: SessionOptions): void {
   if (models.length !== 2) throw new UserError('--layers compares two models layer by layer; give the unpruned one, then the pruned one')
@@ -24,7 +29,7 @@ export function assertComparable(models: readonly unknown[], { provider = 'cpu' 
 }
 
 /** Profiles both models in turns. */
-export async function measureLosses(models: readonly Opened[], { runs, warmup, batch, seed, session }: BenchOptions): Promise<SpeedLosses> {
+export async function measureLosses(models: readonly Opened[], { runs, warmup, batch, seed, session }: LossesOptions): Promise<SpeedLosses> {
   const [a, b] = models as [Opened, Opened]
   const subjects = models.map(({ file, model }) => ({ model, feeds: randomFeeds(model, file, createRng(`${seed}/bench`), batch) }))
   const [before, after] = await measureNodeTimes(subjects, { runs, warmup, session })

@@ -67,7 +67,9 @@ export async function openLatency(request: ProfileRequest & { readonly options: 
   if (!asksLatency(request.options)) return undefined
   const asked = latency === undefined ? undefined : parseTime(latency)
   const { profile, cache } = await openProfile(request)
-  return { profile, cache, limitMs: asked ?? profile.whole[0]!.measuredMs / speedup! }
+  const wholeMs = profile.whole[0]!.measuredMs
+  if (asked !== undefined && asked >= wholeMs) request.context.note(`${request.path}: a run takes ${wholeMs.toFixed(2)} ms as it is; for --latency ${latency} nothing has to go`)
+  return { profile, cache, limitMs: asked ?? wholeMs / speedup! }
 }
 
 /** Predicted and measured milliseconds of a run, before and after. */

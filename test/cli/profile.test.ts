@@ -51,6 +51,17 @@ describe('profile', () => {
     expect(out).toContain('uneven widths')
   })
 
+  it('--no-cache times all anew and keeps the new times', async () => {
+    const { cache } = (await cliJson('profile', bare, '--threads', '1')) as unknown as Profile
+    const known = readJson(cache) as { times: Record<string, number> }
+    writeFileSync(cache, JSON.stringify({ ...known, times: Object.fromEntries(Object.keys(known.times).map((key) => [key, 1e6])) }))
+    const stale = (await cliJson('profile', bare, '--threads', '1')) as unknown as Profile
+    expect(stale.whole[0]!.measuredMs).toBe(1e6)
+    const { whole } = (await cliJson('profile', bare, '--threads', '1', '--no-cache')) as unknown as Profile
+    expect(whole[0]!.measuredMs).not.toBe(1e6)
+    expect(Object.values((readJson(cache) as { times: Record<string, number> }).times)).not.toContain(1e6)
+  })
+
   it('tells of a damaged file of times, and measures anew', async () => {
     const file = join(caches, readdirSync(caches)[0]!)
     writeFileSync(file, 'nonsense')
@@ -84,6 +95,14 @@ describe('prune for a latency', () => {
     const { latency } = readJson(join(out, 'run.json')) as unknown as { latency: Latency }
     expect(latency.predicted.afterMs).toBeLessThanOrEqual(latency.limitMs)
     expect(latency.limitMs).toBeCloseTo(whole * 0.9, 2)
+  })
+
+  it('says so where the model is fast enough, and leaves it whole', async () => {
+    const out = join(folder, 'enough')
+    const { code, err } = await cli('prune', bare, '--method', 'l1', '--latency', '100s', '--threads', '1', '--dry-run', '--out', out)
+    expect(code, err).toBe(0)
+    expect(err).toMatch(/bare\.onnx: a run takes \d+\.\d\d ms as it is; for --latency 100s nothing has to go/)
+    expect(readJson(join(out, 'run.json'))).toMatchObject({ widths: { 'a.w': { before: 64, after: 64 }, 'b.w': { before: 64, after: 64 } } })
   })
 
   it('names the lowest prediction where the time is too short, before anything is written', async () => {

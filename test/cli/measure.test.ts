@@ -96,6 +96,8 @@ describe('bench', () => {
     const quick = ['--runs', '1', '--warmup', '0'] as const
     expect((await cli('bench', file, model, ...quick)).err).toContain(`${file}: ${old.graph.initializers.length} of its weights are inputs too`)
     expect((await cli('bench', file, file, ...quick)).err).not.toContain('inputs too')
+    const exported = await cli('export', file, '--fp16', '--beside', model, '--out', join(folder, 'old.half.onnx'), ...quick)
+    expect(exported.err).toContain(`${file}: ${old.graph.initializers.length} of its weights are inputs too, so the runtime cannot fold or rearrange them; in another model they are constants`)
     expect((await cli('inspect', file)).out).toContain(`${old.graph.initializers.length} weights are inputs too`)
   })
 

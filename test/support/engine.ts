@@ -17,6 +17,7 @@ import { gradientCases, type GradientCase } from '../ops/gradient-cases.ts'
 import { openCases, shapeCases } from '../ops/shape-cases.ts'
 import { convCases, furtherShapes, normCases, poolCases, productCases, resizeCases } from '../ops/window-cases.ts'
 import { distance } from './distance.ts'
+import { sizeCases } from './engine-sizes.ts'
 import { buildCase, describeCase, normal } from './op-case.ts'
 import { shapesSource } from './shapes.ts'
 
@@ -35,9 +36,6 @@ export interface Allowance {
   readonly open?: readonly string[]
 }
 
-/** Convolutions of as many channels as cuts may leave, to a few numbers of them, as one model a kernel and stride. */
-const widths = [1, 3].flatMap((k) => [1, 2].map((stride) => ({ k, stride })))
-
 const allCases = [shapeCases, openCases, convCases, poolCases, productCases, normCases, resizeCases, furtherShapes, gradientCases].flat()
 
 /** Tests that an engine computes what the CPU library computes, operator by operator and gradient by gradient. */
@@ -55,16 +53,20 @@ export function describeEngine(provider: string, there: boolean, { tolerance, lo
       await compare(c.op, model, feeds)
     })
 
-    it.each(widths)('convolutions of every width: kernel $k, stride $stride', async ({ k, stride }) => {
-      const b = new Builder(new Graph('widths'))
-      const feeds: Record<string, Tensor> = {}
-      for (let channels = 1; channels <= 24; channels++) {
-        const x = normal([2, channels, 7, 8])
-        feeds[`x${channels}`] = x
-        const input = b.input(`x${channels}`, x.dtype, x.dims)
-        for (const out of [3, 4, 8, 9]) b.output(b.op('Conv', [input, b.constant(normal([out, channels, k, k]))], { kernel_shape: [k, k], strides: [stride, stride], pads: Array<number>(4).fill((k - 1) / 2) }), `${channels} to ${out}`)
+    it.each(Object.entries(sizeCases))('%s of many sizes', async (_, cases) => {
+      // Many to a model: loading takes longer than running.
+      for (const part of chunks(cases, 48)) {
+        const b = new Builder(new Graph('sizes'))
+        const feeds: Record<string, Tensor> = {}
+        part.forEach((c, i) => {
+          const inputs = c.inputs.map((t, k) => {
+            feeds[`x${i}_${k}`] = t!
+            return b.input(`x${i}_${k}`, t!.dtype, t!.dims)
+          })
+          b.output(b.op(c.op, inputs, c.attributes ?? {}), describeCase(c))
+        })
+        await compare(part[0]!.op, createModel(b.graph, b.opset), feeds)
       }
-      await compare('Conv', createModel(b.graph, b.opset), feeds)
     })
 
     it.each([['ssd-small', undefined], ['ssd300-resnet18', 64]] as const)('a training step of %s moves every weight alike', async (architecture, size) => {
@@ -90,6 +92,10 @@ export function describeEngine(provider: string, there: boolean, { tolerance, lo
     it('has gradients to compare', () => expect(gradients.length).toBeGreaterThan(400))
     it.each(gradients.map((x) => [x.name, x] as const))('gradient of %s', async (_, { op, model, feeds }) => compare(op, model, feeds))
   })
+}
+
+function chunks<T>(list: readonly T[], size: number): T[][] {
+  return Array.from({ length: Math.ceil(list.length / size) }, (_, i) => list.slice(i * size, (i + 1) * size))
 }
 
 /** Square root of the sum of the squared differences. */

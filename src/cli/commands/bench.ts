@@ -81,11 +81,12 @@ export async function benchModels(models: readonly { readonly file: string; read
 }
 
 /** A model whose weights may be replaced at every run is slower for that alone: nobody shall take the difference for the work of pruning. */
-function tellReplaceable(models: readonly { readonly file: string; readonly model: Model }[], context: Context): void {
+export function tellReplaceable(models: readonly { readonly file: string; readonly model: Model }[], context: Context): void {
   const counts = models.map(({ model }) => replaceableWeights(model))
-  if (models.length < 2 || counts.every((n) => n > 0) || counts.every((n) => n === 0)) return
-  const at = counts.findIndex((n) => n > 0)
-  context.note(`${models[at]!.file}: ${counts[at]} of its weights are inputs too, so the runtime cannot fold or rearrange them; in the other model they are constants, and part of the difference comes from that alone`)
+  if (counts.every((n) => n > 0)) return
+  for (const [i, { file }] of models.entries()) {
+    if (models.length > 1 && counts[i]! > 0) context.note(`${file}: ${counts[i]} of its weights are inputs too, so the runtime cannot fold or rearrange them; in ${models.length > 2 ? 'another' : 'the other'} model they are constants, and part of the difference comes from that alone`)
+  }
 }
 
 /** Speed-up of the second model over the first, beside what its MACs promise. */

@@ -23,7 +23,7 @@ import { listed } from '../group-table.ts'
 import { allSkipped, cocoNumbers, skippedJson, tellSkipped } from '../measures.ts'
 import { openDetector, openModel } from '../open-model.ts'
 import { sessionOptions } from '../session.ts'
-import { benchModels, machine } from './bench.ts'
+import { benchModels, machine, tellReplaceable } from './bench.ts'
 
 export default defineCommand({
   arguments: [['<model>', 'any ONNX model in float32, pruned or not']],
@@ -99,6 +99,7 @@ type Row = Omit<ExportRow, 'bytes'> & { readonly model: Model }
 
 /** Latency in turns, and AP where there are labels. */
 async function measure(subjects: readonly Subject[], measured: ImageSource | undefined, options: ExportOptions, session: SessionOptions, context: Context): Promise<{ rows: Row[]; skipped: readonly SkippedImage[] }> {
+  tellReplaceable(subjects, context)
   context.note('measuring latency')
   const times = await benchModels(subjects, { runs: options.runs, warmup: options.warmup, seed: options.seed, session }, context)
   const rows: Row[] = []

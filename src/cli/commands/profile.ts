@@ -30,7 +30,7 @@ export default defineCommand({
     context.result(json, [
       table(['layer', 'times', 'ms', 'of all', ...shown.map(({ name }) => `at ${name}`)], rows),
       table(['whole model', 'measured ms', 'predicted ms', 'off'], whole.map(({ share, measuredMs: a, predictedMs: b }) => [share === null ? 'uneven widths' : share === 0 ? 'least widths' : `${percent(share)} of the channels`, a.toFixed(2), b.toFixed(2), percent(b / a - 1)])),
-      `${json.machine.cpu}, ${json.machine.threads} threads, ${json.machine.provider}, ${json.machine.runtime}; times kept in ${cache.file}`,
+      `${json.machine.cpu}, ${json.machine.threads} threads, ${json.machine.runtime}; times kept in ${cache.file}`,
     ].join('\n\n'))
   },
 })

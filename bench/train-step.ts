@@ -15,7 +15,7 @@ export const trainStep: Benchmark = {
 }
 
 async function run({ quick, log, note, peer }: BenchContext): Promise<Row[]> {
-  const [steps, warmup, processes] = quick ? [3, 2, 1] : [15, 4, 5]
+  const [steps, warmup, processes] = quick ? [3, 2, 1] : [7, 2, 3]
   const torch = await peer(['torch'], 'apt-get install python3-torch libopenblas0-pthread, or pip install torch')
   if (torch) note('torch from Debian needs libopenblas0 beside it: with the reference BLAS its 1x1 convolutions on one thread take seven times as long.')
   const rows: Row[] = []

@@ -242,7 +242,7 @@ describe('findGroups', () => {
     expect(groups.map((g) => [g.id, g.prunable])).toEqual([['c1.w', true], ['fc.w', false]])
     const cut = applyPlan(free, makePlan(groups, new Map([['c1.w', [1]]]), { method: 'hand' }))
     expect(print(cut.graph)).toMatchInlineSnapshot(`
-      "graph net(x: float32[N,3,6,6], c1.w: float32[1,3,1,1], c1.b: float32[1], fc.w: float32[2,1], fc.b: float32[2]) {
+      "graph net(x: float32[N,3,6,6]) {
         c1.w: float32[1,3,1,1] = initializer
         c1.b: float32[1] = initializer
         fc.w: float32[2,1] = initializer

@@ -1,7 +1,7 @@
 /** @file What a benchmark is, and how its subjects are run: each in processes of its own, in turns, medians over the processes. */
 import { spawn } from 'node:child_process'
-import { readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
+import { median } from '../src/runtime/latency.ts'
 import type { Peer } from './peers.ts'
 
 /** A file bench/<name>.ts exports one of these and bench/index.ts lists it. */
@@ -95,11 +95,7 @@ export function statsOf(samples: readonly Sample[], key: string): Stats {
     return value
   }).sort((a, b) => a - b)
   if (values.length === 0) throw new Error(`no process reported "${key}"`)
-  const middle = values.length >> 1
-  return {
-    median: values.length % 2 ? values[middle]! : (values[middle - 1]! + values[middle]!) / 2,
-    min: values[0]!, max: values.at(-1)!, processes: values.length,
-  }
+  return { median: median(values), min: values[0]!, max: values.at(-1)!, processes: values.length }
 }
 
 /** Seconds on the clock and of the processor (all threads, user and system) that the work took. */
@@ -110,18 +106,6 @@ export async function timed<T>(work: () => Promise<T> | T): Promise<{ value: T; 
   const seconds = (performance.now() - start) / 1000
   const used = process.cpuUsage(cpu)
   return { value, seconds, cpuSeconds: (used.user + used.system) / 1e6 }
-}
-
-/**
- * Largest resident size of this process so far, in 10^6 bytes. Linux: VmHWM, which starts anew with the program; the maximum of
- * getrusage includes the size of the process that started it.
- */
-export function peakMB(): number {
-  if (process.platform === 'linux') {
-    const found = /^VmHWM:\s+(\d+) kB/m.exec(readFileSync('/proc/self/status', 'utf8'))
-    if (found) return Number(found[1]) * 1.024e-3
-  }
-  return process.resourceUsage().maxRSS * 1.024e-3
 }
 
 function runProcess({ name, command, args, env }: Subject): Promise<Sample> {

@@ -88,7 +88,7 @@ async function writing(model: string, folder: string, rounds: number, note: (nam
   }
 }
 
-/** Says a process's peak at its end, as `peakMB` of the harness does. Loaded by `--import`, so it takes no part of its own worth mention. */
+/** Says a process's peak at its end, as cli/peak-memory.ts does. Loaded by `--import`, so it takes no part of its own worth mention. */
 const tellPeak = `data:text/javascript,${encodeURIComponent(`
 import { readFileSync } from 'node:fs'
 process.on('exit', () => {

@@ -17,7 +17,7 @@ export const trainStep: Benchmark = {
 async function run({ quick, log, note, peer }: BenchContext): Promise<Row[]> {
   const [steps, warmup, processes] = quick ? [3, 2, 1] : [7, 2, 3]
   const torch = await peer(['torch'], 'apt-get install python3-torch libopenblas0-pthread, or pip install torch')
-  if (torch) note('torch from Debian needs libopenblas0 beside it: with the reference BLAS its 1x1 convolutions on one thread take seven times as long.')
+  if (torch) note('torch from Debian needs libopenblas0 beside it: with the reference BLAS a step on one thread takes seven times as long.')
   const rows: Row[] = []
   for (const name of architectures) {
     for (const threads of new Set([1, Math.min(2, cpus().length)])) {
@@ -42,6 +42,7 @@ function assertSame(own: Sample, other: Sample): void {
 async function child([name, ...numbers]: readonly string[]): Promise<Sample> {
   const [images, threads, steps, warmup, classCount] = numbers.map(Number) as [number, number, number, number, number]
   const { buildDetector } = await import('../src/detection/models/architectures.ts')
+  const { median } = await import('../src/runtime/latency.ts')
   const { nodeRuntime } = await import('../src/runtime/node.ts')
   const { sizeOf } = await import('../src/tensor/tensor.ts')
   const { createRng } = await import('../src/tensor/rng.ts')
@@ -73,7 +74,6 @@ async function child([name, ...numbers]: readonly string[]): Promise<Sample> {
     processor.push(cpuSeconds * 1000)
   }
   await step.release()
-  const middle = (values: number[]): number => values.sort((a, b) => a - b)[values.length >> 1]!
   const weights = graph.slots.reduce((sum, slot) => sum + (slot.kind === 'weight' ? sizeOf(slot.dims) : 0), 0)
-  return { stepMs: middle(times), cpuMs: middle(processor), weights, boxes: detector.defaults!.count }
+  return { stepMs: median(times), cpuMs: median(processor), weights, boxes: detector.defaults!.count }
 }

@@ -42,14 +42,15 @@ export function lossTable(losses: SpeedLosses, [wallBefore, wallAfter]: readonly
   const ms = (n: number): string => n.toFixed(3)
   const sum = (of: (n: SpeedLoss) => number, work?: SpeedLoss['work']): number => nodes.filter((n) => !work || n.work === work).reduce((s, n) => s + of(n), 0)
   const between = wallAfter - after - left * (wallBefore - before)
-  const rows = nodes.slice(0, shown).map((n) => [shortened(n.name, 40), n.type, ms(n.before), ms(n.after), n.work === 'unknown' ? '-' : percent(n.workAfter / n.workBefore), ms(lossOf(n)), reasonOf(n, left)])
+  const rows = nodes.slice(0, shown).map((n) => [shortened(n.name, 40), n.type, ms(n.before), ms(n.after), n.workBefore > 0 ? percent(n.workAfter / n.workBefore) : '-', ms(lossOf(n)), reasonOf(n, left)])
   return [
     `${percent(left)} of the multiply-accumulates are left, so ${ms(left * wallBefore)} ms of ${ms(wallBefore)} would be an efficiency of 1; it takes ${ms(wallAfter)}:`,
     table(['loss', 'ms'], [
       ['layers that multiply, slower at their work', ms(sum((n) => n.slower, 'macs'))],
       ['layers that multiply, cut less (-: more) than the whole', ms(sum((n) => n.cutLess, 'macs'))],
       ['nodes that do not multiply', ms(sum(lossOf, 'elements'))],
-      ['nodes that the runtime put in', ms(sum(lossOf, 'unknown'))],
+      ['nodes that one of the models has alone', ms(sum(lossOf, 'alone'))],
+      ['nodes that the runtime put in', ms(sum(lossOf, 'runtime'))],
       ['between nodes', ms(between)],
     ]),
     '',
@@ -58,7 +59,9 @@ export function lossTable(losses: SpeedLosses, [wallBefore, wallAfter]: readonly
 }
 
 function reasonOf(n: SpeedLoss, left: number): string {
-  if (n.work === 'unknown') return 'changes the layout for its neighbours'
+  if (n.work === 'runtime') return 'changes the layout for its neighbours'
+  if (n.work === 'alone') return 'is in one of the models alone'
+  if (n.before === 0 || n.after === 0) return 'runs within its neighbours in one of the models'
   if (n.cutLess > n.slower) return `was cut less than the whole model (${percent(left)} left)`
   const rate = (work: number, ms: number): string => (work / ms / 1e6).toFixed(1)
   return `${rate(n.workBefore, n.before)} to ${rate(n.workAfter, n.after)} G ${n.work === 'macs' ? 'multiply-accumulates' : 'elements'} a second`

@@ -8,6 +8,7 @@ import { UserError } from '../tensor/error.ts'
 import type { Listener } from '../train/events.ts'
 import type { CommonOptions } from './command.ts'
 import { onInterrupt } from './interrupt.ts'
+import { peakMB } from './peak-memory.ts'
 import { Phase } from './progress.ts'
 import { packageVersion } from './version.ts'
 
@@ -79,14 +80,9 @@ export async function openRunFolder(path: string, options: RunFolderOptions): Pr
         if (typeof content === 'string') await store.writeAtomic(join(path, name), content)
         else await content(join(path, name))
       }
-      await store.writeAtomic(join(path, recordName), `${JSON.stringify({ ...record, peakMB: peakMB() }, null, 2)}\n`)
+      await store.writeAtomic(join(path, recordName), `${JSON.stringify({ ...record, peakMB: Math.round(peakMB()) }, null, 2)}\n`)
     },
   }
-}
-
-/** Largest resident size of this process, in 10^6 bytes. */
-function peakMB(): number {
-  return Math.round(process.resourceUsage().maxRSS * 1.024e-3)
 }
 
 async function refuseTaken(path: string, { force, files }: RunFolderOptions): Promise<void> {

@@ -22,8 +22,8 @@ export interface SpeedLoss {
   readonly type: string
   readonly before: number
   readonly after: number
-  /** What its work is counted in; "unknown": the runtime's own, whose s is taken for r. */
-  readonly work: 'macs' | 'elements' | 'unknown'
+  /** What its work is counted in; s is taken for r where there is nothing to count: of nodes that the runtime put in, and of those that one of the models has alone. */
+  readonly work: 'macs' | 'elements' | 'runtime' | 'alone'
   readonly workBefore: number
   readonly workAfter: number
   /** (s - r) before, ms; negative where it was cut more than the whole. */
@@ -58,7 +58,7 @@ export function speedLosses(before: Timed, after: Timed): SpeedLosses {
     const share = own ? wa.amount / wb.amount : left
     const [was, is] = [b?.ms ?? 0, a?.ms ?? 0]
     return {
-      name: key, type: (a ?? b)!.type, before: was, after: is, work: own ? wb.unit : 'unknown', workBefore: own ? wb.amount : 0, workAfter: own ? wa.amount : 0,
+      name: key, type: (a ?? b)!.type, before: was, after: is, work: own ? wb.unit : wb || wa ? 'alone' : 'runtime', workBefore: own ? wb.amount : 0, workAfter: own ? wa.amount : 0,
       cutLess: (share - left) * was, slower: is - share * was,
     }
   })

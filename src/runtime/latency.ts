@@ -49,8 +49,9 @@ export async function measureLatency(subjects: readonly LatencySubject[], option
   return times.map((t) => ({ medianMs: median(t), minMs: Math.min(...t), maxMs: Math.max(...t), runs: options.runs }))
 }
 
-function median(values: Float64Array): number {
-  const sorted = values.slice().sort()
+/** The middle one of some numbers, or the mean of the two in the middle. */
+export function median(values: Iterable<number>): number {
+  const sorted = Float64Array.from(values).sort()
   const middle = sorted.length >> 1
   return sorted.length % 2 ? sorted[middle]! : (sorted[middle - 1]! + sorted[middle]!) / 2
 }

@@ -4,13 +4,12 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { cloneModel } from '../ir/edit.ts'
 import type { Model } from '../ir/graph.ts'
+import { type LatencyOptions, measureLatency } from './latency.ts'
 import { nodeRuntime } from './node.ts'
 import { type NodeTime, readNodeTimes } from './node-times.ts'
 import type { Session, SessionOptions, Tensors } from './session.ts'
 
-export interface NodeTimesOptions {
-  readonly runs: number
-  readonly warmup: number
+export interface NodeTimesOptions extends LatencyOptions {
   readonly session?: SessionOptions
 }
 
@@ -20,11 +19,7 @@ export async function measureNodeTimes(models: readonly { readonly model: Model;
   const sessions: Session[] = []
   try {
     for (const [i, { model }] of models.entries()) sessions.push(await nodeRuntime.load(named(model), { ...session, profilePrefix: join(folder, `${i}`) }))
-    const order = sessions.map((_, i) => i)
-    for (let run = 0; run < warmup + runs; run++) {
-      for (const i of order) await sessions[i]!.run(models[i]!.feeds)
-      order.reverse()
-    }
+    await measureLatency(models.map(({ feeds }, i) => ({ session: sessions[i]!, feeds })), { runs, warmup })
     // The file is written when the session goes.
     for (const s of sessions.splice(0)) await s.release()
     const files = await readdir(folder)

@@ -1,4 +1,5 @@
 /** @file What each node of a model takes, from the runtime's own profile. */
+import { median } from './latency.ts'
 
 export interface NodeTime {
   /** Name of the node that the runtime ran; fused nodes keep the name of one of their parts. */
@@ -42,11 +43,5 @@ export function readNodeTimes(profile: string, warmup: number): NodeTime[] {
     times.set(own, entry)
     entry.runs.set(run, (entry.runs.get(run) ?? 0) + dur)
   }
-  return [...times].map(([name, { type, runs }]) => ({ name, type, ms: median([...runs.values()]) / 1000 }))
-}
-
-function median(values: readonly number[]): number {
-  const sorted = [...values].sort((a, b) => a - b)
-  const middle = sorted.length >> 1
-  return sorted.length % 2 ? sorted[middle]! : (sorted[middle - 1]! + sorted[middle]!) / 2
+  return [...times].map(([name, { type, runs }]) => ({ name, type, ms: median(runs.values()) / 1000 }))
 }

@@ -28,7 +28,7 @@ describe('speedLosses', () => {
     expect(losses.nodes.map((n) => n.name)).toEqual(['a', '(ReorderInput, the runtime\'s own)', 'r', 'b'])
     const [a, reorder, relu, b] = losses.nodes
     expect(a).toMatchObject({ work: 'macs', workBefore: 3200, workAfter: 800, cutLess: 0, slower: expect.closeTo(0.5, 12) })
-    expect(reorder).toMatchObject({ work: 'unknown', before: 0.8, after: 0.6, cutLess: 0, slower: expect.closeTo(0.4, 12) })
+    expect(reorder).toMatchObject({ work: 'runtime', before: 0.8, after: 0.6, cutLess: 0, slower: expect.closeTo(0.4, 12) })
     expect(relu).toMatchObject({ work: 'elements', workBefore: 800, workAfter: 200, slower: 0 })
     expect(b).toMatchObject({ slower: expect.closeTo(-0.1, 12) })
   })
@@ -38,6 +38,15 @@ describe('speedLosses', () => {
     expect(speedLosses(fused, { model: net(2), times: [time('r', 'FusedConv', 2), time('b', 'Conv', 0.5)] }).nodes).toMatchObject([
       { name: 'a', type: 'FusedConv', work: 'macs', before: 5, after: 2, slower: 0.75 }, { name: 'b', slower: 0 },
     ])
+  })
+
+  it('a node of one model alone is told as such', () => {
+    const b = new Builder(new Graph('gathered'))
+    const x = b.input('x', 'float32', [1, 4, 10, 10])
+    b.output(b.op('Gather', [b.op('Conv', [x, b.constant(f32(new Float32Array(8), [2, 4, 1, 1]))], { kernel_shape: [1, 1] }, 'a'), b.ints([0])], { axis: 1 }, 'g'))
+    const { nodes } = speedLosses(before, { model: createModel(b.graph, b.opset), times: [time('a', 'Conv', 1), time('g', 'Gather', 0.3)] })
+    expect(nodes.find((n) => n.name === 'g')).toMatchObject({ work: 'alone', before: 0, after: 0.3, cutLess: 0, slower: expect.closeTo(0.3, 12) })
+    expect(nodes.find((n) => n.name === 'r')).toMatchObject({ work: 'alone', after: 0 })
   })
 
   it('the losses of all nodes add up to the time beyond the share', () => {

@@ -7,19 +7,19 @@ import { f32, floats } from '../../src/tensor/tensor.ts'
 import { createTrainStep } from '../../src/train/step.ts'
 import { runModel } from '../support/run.ts'
 
-/** Loss 0.5 sum (w - t)^2 + b: gradient w - t for w [1,2]; b [2] gets gradient 1 each. */
-async function trained(optimizer: OptimizerOptions, steps: number, rate: number): Promise<{ w: number[]; b: number[]; norm: number }> {
+/** Loss 0.5 sum (w - t)^2 + b: gradient w - t for w of two elements; b [2] gets gradient 1 each. */
+async function trainedOf(dims: readonly number[], optimizer: OptimizerOptions, steps: number, rate: number): Promise<{ w: number[]; b: number[]; norm: number }> {
   const graph = buildTrainStep((b) => {
-    const w = b.input('w', 'float32', [1, 2])
+    const w = b.input('w', 'float32', dims)
     const bias = b.input('b', 'float32', [2])
-    const target = b.input('target', 'float32', [1, 2])
+    const target = b.input('target', 'float32', dims)
     const d = b.sub(w, target)
     const loss = b.add(b.mul(b.sum(b.mul(d, d)), b.scalar(0.5)), b.sum(bias))
     return { objectives: [{ loss, wrt: [w, bias] }], metrics: { loss } }
   }, optimizer)
-  const step = await createTrainStep(nodeRuntime, graph, (name) => (name === 'w' ? f32([1, 2], [1, 2]) : f32([0, 0])), { threads: 1 })
+  const step = await createTrainStep(nodeRuntime, graph, (name) => (name === 'w' ? f32([1, 2], dims) : f32([0, 0])), { threads: 1 })
   let norm = 0
-  for (let i = 0; i < steps; i++) norm = (await step.run({ target: f32([0, 0], [1, 2]) }, rate)).gradientNorm!
+  for (let i = 0; i < steps; i++) norm = (await step.run({ target: f32([0, 0], dims) }, rate)).gradientNorm!
   const weights = step.weights()
   const result = { w: [...floats(weights.get('w')!)], b: [...floats(weights.get('b')!)], norm }
   await step.release()
@@ -40,7 +40,10 @@ function byHand(update: (w: number, g: number, state: number[], step: number) =>
 
 const close = (got: number[], want: number[]): void => got.forEach((v, i) => expect(v).toBeCloseTo(want[i]!, 5))
 
-describe('optimizer steps', () => {
+// Weights whose dims end in ones, as those of 1x1 kernels do, are updated flat.
+describe.each([[[1, 2]], [[2, 1]], [[1, 2, 1, 1]]])('optimizer steps of a weight %j', (dims) => {
+  const trained = (optimizer: OptimizerOptions, steps: number, rate: number): ReturnType<typeof trainedOf> => trainedOf(dims, optimizer, steps, rate)
+
   it('SGD with momentum', async () => {
     const got = await trained({ type: 'sgd', momentum: 0.9 }, 3, 0.1)
     const want = byHand((w, g, state) => {
@@ -99,6 +102,24 @@ describe('optimizer steps', () => {
       const idle = b.input('idle', 'float32', [2])
       return { objectives: [{ loss: b.sum(w), wrt: [w, idle] }], metrics: {} }
     }, { type: 'sgd', momentum: 0 })).toThrow(/"idle" does not influence the loss/)
+  })
+})
+
+describe('createTrainStep', () => {
+  it('a step whose loss is not finite leaves the weights as they were', async () => {
+    const graph = buildTrainStep((b) => {
+      const w = b.input('w', 'float32', [2])
+      const loss = b.sum(b.mul(w, b.input('x', 'float32', [2])))
+      return { objectives: [{ loss, wrt: [w] }], metrics: { loss } }
+    }, { type: 'sgd', momentum: 0.9 })
+    const step = await createTrainStep(nodeRuntime, graph, () => f32([1, 2]), { threads: 1 })
+    try {
+      await step.run({ x: f32([1, 1]) }, 0.5)
+      await expect(step.run({ x: f32([NaN, 1]) }, 0.5)).rejects.toThrow('step 2: loss is NaN; lower the learning rate')
+      expect([...floats(step.weights().get('w')!)]).toEqual([0.5, 1.5])
+    } finally {
+      await step.release()
+    }
   })
 })
 

@@ -117,6 +117,16 @@ describe('int8', () => {
 })
 
 describe('fp16', () => {
+  it('weights that the file lists among its inputs become constants, which the table tells of', async () => {
+    const old = smallDetector()
+    old.graph.inputs.push(...old.graph.initializers)
+    const target = join(folder, 'constant.onnx')
+    const { code, err } = await cli('export', await putModel(folder, 'old-style.onnx', old), '--fp16', ...quick, '--out', target)
+    expect(code, err).toBe(0)
+    expect((await loadModel(nodeStore(), target)).graph.inputs.map((v) => v.name)).toEqual(['image'])
+    expect(err).toContain(`old-style.onnx: ${old.graph.initializers.length} of its weights are inputs too`)
+  })
+
   it('the detector of the demo keeps its AP at half its size, with images and without', async () => {
     const target = join(folder, 'half.onnx')
     const json = await cliJson('export', shipped, '--fp16', '--data', 'shapes', '--images', '4', '--limit', '40', ...quick, '--out', target)

@@ -153,6 +153,18 @@ describe('solveLatency', () => {
     expect(budget.latency!.afterMs).toBeCloseTo(16.6, 10)
   })
 
+  it('does not fill blocks beyond the limit, though the difference be within the noise', async () => {
+    // Every channel more costs a little, less than two times that are the same may differ by.
+    const predict = (kept: readonly number[]): Promise<{ ms: number; layers: readonly number[] }> => {
+      const layers = [10 + 1e-4 * kept[0]!, 10 + 1e-4 * kept[1]!]
+      return Promise.resolve({ ms: layers[0]! + layers[1]!, layers })
+    }
+    const limitMs = 20 + 1e-4 * 100
+    const budget = await solveLatency({ profile: { estimate: (kept) => 20 + 1e-4 * (kept[0]! + kept[1]!), predict }, limitMs, budget: { model, groups }, solve: solveBudget })
+    expect(budget.latency!.afterMs).toBeLessThanOrEqual(limitMs)
+    expect(budget.latency!.afterMs).toBeGreaterThan(20 + 1e-4 * 84)
+  })
+
   it('leaves a model whole that is fast enough', async () => {
     const budget = await solveLatency({ profile: blockTimes(model, groups, 0), limitMs: 40, budget: { model, groups }, solve: solveBudget })
     expect([...budget.widths.values()]).toEqual(full)

@@ -40,6 +40,20 @@ describe('speedLosses', () => {
     ])
   })
 
+  it('a layer that stays whole is charged for what the others gave', () => {
+    const withSide = (width: number): Model => {
+      const model = net(width)
+      const b = new Builder(model.graph, 17)
+      b.output(b.op('Conv', [model.graph.inputs[0]!, b.constant(f32(new Float32Array(8), [2, 4, 1, 1]), 'd.w')], { kernel_shape: [1, 1] }, 'd'))
+      return model
+    }
+    // 3,200 + 1,600 + 800 products; 800 + 400 + 800 are left.
+    const { left, nodes } = speedLosses({ model: withSide(8), times: [time('a', 'Conv', 4), time('d', 'Conv', 1)] }, { model: withSide(2), times: [time('a', 'Conv', 1.25), time('d', 'Conv', 1.1)] })
+    expect(left).toBeCloseTo(2 / 5.6, 12)
+    expect(nodes.find((n) => n.name === 'd')).toMatchObject({ cutLess: expect.closeTo(1 - left, 12), slower: expect.closeTo(0.1, 12) })
+    expect(nodes.find((n) => n.name === 'a')).toMatchObject({ cutLess: expect.closeTo((0.25 - left) * 4, 12), slower: expect.closeTo(0.25, 12) })
+  })
+
   it('a node of one model alone is told as such', () => {
     const b = new Builder(new Graph('gathered'))
     const x = b.input('x', 'float32', [1, 4, 10, 10])

@@ -1,6 +1,7 @@
 /** @file Measurements as commands print and save them. */
 import type { SkippedImage } from '../detection/annotation.ts'
 import type { CocoNumbers } from '../metrics/coco-map.ts'
+import { errorKinds, type ErrorTypes } from '../metrics/error-types.ts'
 import type { Measured } from '../pruning/prune.ts'
 import type { Evaluation } from '../train/evaluate.ts'
 import type { Context } from './context.ts'
@@ -20,6 +21,7 @@ export function evaluationJson(e: Evaluation, classes: readonly string[]) {
     ...skippedJson(e.skipped),
     ...cocoNumbers(e),
     perClass: Object.fromEntries(e.measured.map((i) => [classes[i] ?? String(i), e.perClass[i]!])),
+    errorTypes: e.errorTypes,
   }
 }
 
@@ -32,6 +34,13 @@ export function numbersTable(numbers: CocoNumbers, classes: Readonly<Record<stri
   const all = table(['', ...numberNames], [['all', ...numberNames.map((name) => score(numbers[name]))]])
   const rows = Object.entries(classes).map(([name, ap]) => [name, score(ap.AP), score(ap.AP50)])
   return rows.length > 1 ? `${all}\n\n${table(['class', 'AP', 'AP50'], rows)}` : all
+}
+
+/** What each type of error costs, in AP50, and how many there are. */
+export function errorsTable({ dAP, falsePositive, falseNegative, count }: ErrorTypes): string {
+  const gain = (value: number): string => (value === -1 ? '-' : value.toFixed(3))
+  const rows = [...errorKinds.map((kind) => [kind, gain(dAP[kind]), String(count[kind])]), ['all false positives', gain(falsePositive), ''], ['all false negatives', gain(falseNegative), '']]
+  return table(['error', 'dAP50', 'count'], rows)
 }
 
 /** One line a state of a model: "before", "cut", "after". */

@@ -1,7 +1,9 @@
 /** @file COCO's numbers for two JSON files: ground truth (instances) and results. */
 import { z } from 'zod'
 import { UserError } from '../tensor/error.ts'
+import type { CocoEvalInput } from './coco-input.ts'
 import { summarizeCoco, type ClassAp, type CocoNumbers } from './coco-map.ts'
+import { type ErrorTypes, errorTypes } from './error-types.ts'
 
 // Image ids are numbers in COCO; exporters write them as text too, sometimes in one place of a file only.
 const imageId = z.union([z.number(), z.string()])
@@ -25,6 +27,7 @@ type Result = z.infer<typeof resultsSchema>[number]
 export interface CocoFilesScore extends CocoNumbers {
   /** By category, sorted by id. */
   perClass: (ClassAp & { id: number; name: string })[]
+  errorTypes: ErrorTypes
   /** What was left out, as pycocotools does without a word: one plain sentence each. */
   problems: string[]
 }
@@ -68,7 +71,7 @@ export function scoreCocoFiles(gtJson: unknown, resultsJson: unknown, names: { t
     problems.push(`${names.truth}: ${gt.annotations.length - asked.length} of ${gt.annotations.length} annotations name an image or category that the file does not have; they are left out`)
   }
 
-  const summary = summarizeCoco({
+  const input: CocoEvalInput = {
     images: gt.images.length,
     classes: categories.length,
     truth: {
@@ -83,8 +86,9 @@ export function scoreCocoFiles(gtJson: unknown, resultsJson: unknown, names: { t
       image: detections.image.subarray(0, kept), label: detections.label.subarray(0, kept),
       boxes: detections.boxes.subarray(0, 4 * kept), scores: detections.scores.subarray(0, kept),
     },
-  })
-  return { ...summary, perClass: summary.perClass.map((ap, k) => ({ id: categories[k]!.id, name: categories[k]!.name, ...ap })), problems }
+  }
+  const summary = summarizeCoco(input)
+  return { ...summary, errorTypes: errorTypes(input), perClass: summary.perClass.map((ap, k) => ({ id: categories[k]!.id, name: categories[k]!.name, ...ap })), problems }
 }
 
 /** Results come by the hundred thousand: what is well formed is taken as it stands, and the schema, which copies, finds the words for what is not. */

@@ -1,6 +1,6 @@
 /** @file COCO's twelve numbers for boxes, equal to pycocotools (COCOeval, iouType bbox). */
 import type { Detections, GroundTruth } from '../detection/annotation.ts'
-import { allThresholds, areaCount, iouThresholds, maxDetections, type CocoEvalInput } from './coco-input.ts'
+import { allThresholds, areaCount, cocoInputOf, iouThresholds, maxDetections, type CocoEvalInput } from './coco-input.ts'
 import { matchCoco, type CocoMatches } from './coco-match.ts'
 
 /** The twelve numbers, in 0..1; -1 where there is no ground truth to measure with. */
@@ -43,7 +43,7 @@ const threshold75 = 5
  * to it not counted. Ties between equal scores go by the order of the images.
  */
 export function evaluateCoco(images: readonly { truth: GroundTruth; detections: Detections }[], classCount: number): CocoSummary {
-  return summarizeCoco(flatten(images, classCount))
+  return summarizeCoco(cocoInputOf(images, classCount))
 }
 
 /** COCO's numbers for flat float64 input. */
@@ -130,49 +130,4 @@ function averagePrecision(precisions: Float64Array, hits: number, positives: num
     sum += precisions[n]!
   }
   return sum / recallPoints
-}
-
-function flatten(images: readonly { truth: GroundTruth; detections: Detections }[], classes: number): CocoEvalInput {
-  let truths = 0
-  let found = 0
-  for (const { truth, detections } of images) {
-    truths += truth.labels.length
-    found += detections.labels.length
-  }
-  const truth = {
-    image: new Int32Array(truths), label: new Int32Array(truths), boxes: new Float64Array(4 * truths),
-    areas: new Float64Array(truths), crowd: new Uint8Array(truths), ignore: new Uint8Array(truths),
-  }
-  const detections = {
-    image: new Int32Array(found), label: new Int32Array(found), boxes: new Float64Array(4 * found), scores: new Float64Array(found),
-  }
-  let g = 0
-  let d = 0
-  images.forEach((image, index) => {
-    const gs = image.truth.labels.length
-    truth.image.fill(index, g, g + gs)
-    truth.label.set(image.truth.labels, g)
-    truth.areas.set(image.truth.areas, g)
-    truth.crowd.set(image.truth.crowd, g)
-    truth.ignore.set(image.truth.difficult, g)
-    copyBoxes(image.truth.boxes, truth.boxes, 4 * g)
-    g += gs
-    const ds = image.detections.labels.length
-    detections.image.fill(index, d, d + ds)
-    detections.label.set(image.detections.labels, d)
-    detections.scores.set(image.detections.scores, d)
-    copyBoxes(image.detections.boxes, detections.boxes, 4 * d)
-    d += ds
-  })
-  return { images: images.length, classes, truth, detections }
-}
-
-/** xyxy to x, y, width, height. */
-function copyBoxes(from: Float32Array, to: Float64Array, at: number): void {
-  for (let i = 0; i < from.length; i += 4) {
-    to[at + i] = from[i]!
-    to[at + i + 1] = from[i + 1]!
-    to[at + i + 2] = from[i + 2]! - from[i]!
-    to[at + i + 3] = from[i + 3]! - from[i + 1]!
-  }
 }

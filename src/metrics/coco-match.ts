@@ -1,7 +1,7 @@
 /** @file COCO matching: every detection against the ground truth of its image and class, for all IoU thresholds and area ranges. */
 import { GroupMatcher } from './coco-group.ts'
-import { allThresholds, areaCount, areaRanges, maxDetections, type CocoEvalInput } from './coco-input.ts'
-import { sortByKey, sortDescending } from './sorting.ts'
+import { allThresholds, areaCount, areaRanges, checkCocoInput, maxDetections, type CocoEvalInput } from './coco-input.ts'
+import { countUp, sortByKey, sortDescending } from './sorting.ts'
 
 /**
  * Outcome of the matching, for detections by class and best score first within a class. Bit t of a mask belongs to IoU threshold t;
@@ -10,6 +10,8 @@ import { sortByKey, sortDescending } from './sorting.ts'
 export interface CocoMatches {
   /** [classes + 1] where each class begins. */
   readonly classStart: Int32Array
+  /** [N] image of each. */
+  readonly image: Int32Array
   /** [N] how many of its image and class score better; those from `maxDetections` on do not count. */
   readonly rank: Int32Array
   /** Found a ground truth that counts. */
@@ -22,11 +24,7 @@ export interface CocoMatches {
 
 export function matchCoco(input: CocoEvalInput): CocoMatches {
   const { truth, detections, images, classes } = input
-  checkIndices(truth.image, images, 'image of a ground truth')
-  checkIndices(truth.label, classes, 'label of a ground truth')
-  checkIndices(detections.image, images, 'image of a detection')
-  checkIndices(detections.label, classes, 'label of a detection')
-  checkScores(detections.scores)
+  checkCocoInput(input)
   const byImage = (indices: Int32Array, image: Int32Array): Int32Array => sortByKey(indices, image, images).order
   // Equal scores go by image, then by place in the input: pycocotools' stable merge sort over the images.
   const byScore = sortDescending(byImage(countUp(detections.scores.length), detections.image), detections.scores)
@@ -53,25 +51,7 @@ export function matchCoco(input: CocoEvalInput): CocoMatches {
   }
   const { hit, ignored } = matcher
   ignoreOutOfRange(detections.boxes, order, hit, ignored)
-  return { classStart, rank, hit, ignored, positives: countPositives(truth.label, notAsked, classes) }
-}
-
-function checkIndices(indices: Int32Array, limit: number, what: string): void {
-  for (let i = 0; i < indices.length; i++) {
-    if (indices[i]! < 0 || indices[i]! >= limit) throw new RangeError(`${what} is ${indices[i]}, must be in 0..${limit - 1} (entry ${i})`)
-  }
-}
-
-function checkScores(scores: Float64Array): void {
-  for (let i = 0; i < scores.length; i++) {
-    if (!Number.isFinite(scores[i]!)) throw new RangeError(`score of detection ${i} is ${scores[i]}, must be finite`)
-  }
-}
-
-function countUp(count: number): Int32Array {
-  const out = new Int32Array(count)
-  for (let i = 0; i < count; i++) out[i] = i
-  return out
+  return { classStart, image: order.map((d) => detections.image[d]!), rank, hit, ignored, positives: countPositives(truth.label, notAsked, classes) }
 }
 
 function inverse(order: Int32Array): Int32Array {

@@ -1,5 +1,12 @@
 /** @file Stable sorts of indices by whole numbers and by scores, in a time that grows with their number alone. */
 
+/** 0, 1 .. count - 1 */
+export function countUp(count: number): Int32Array {
+  const out = new Int32Array(count)
+  for (let i = 0; i < count; i++) out[i] = i
+  return out
+}
+
 /** Counting sort of `indices` by key (`keys[i]` in 0..keyCount-1), stable; `start[k]` is where key k begins. */
 export function sortByKey(indices: Int32Array, keys: Int32Array, keyCount: number): { order: Int32Array; start: Int32Array } {
   const start = new Int32Array(keyCount + 1)

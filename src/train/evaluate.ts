@@ -4,7 +4,9 @@ import { clipBoxes } from '../detection/boxes.ts'
 import { decoderOf } from '../detection/card.ts'
 import { type Decoder, imageOf } from '../detection/decoders/decoder.ts'
 import { toImage } from '../detection/preprocess.ts'
-import { type CocoSummary, evaluateCoco } from '../metrics/coco-map.ts'
+import { cocoInputOf } from '../metrics/coco-input.ts'
+import { type CocoSummary, summarizeCoco } from '../metrics/coco-map.ts'
+import { type ErrorTypes, errorTypes } from '../metrics/error-types.ts'
 import type { Runtime, Session, SessionOptions, Tensors } from '../runtime/session.ts'
 import { UserError } from '../tensor/error.ts'
 import type { Batch } from '../data/loader.ts'
@@ -17,6 +19,8 @@ export interface Evaluation extends CocoSummary {
   readonly images: number
   /** Classes measured: those that the data knows, of which `perClass` has them all. */
   readonly measured: readonly number[]
+  /** What kinds of mistakes cost how much. */
+  readonly errorTypes: ErrorTypes
   /** Images that could not be read, by path and reason. */
   readonly skipped: readonly SkippedImage[]
 }
@@ -57,14 +61,14 @@ export async function detectAll(
 }
 
 /**
- * COCO's numbers of a detector on a source whose labels are indices into the detector's classes. Each image's detections are the best of all
+ * COCO's numbers and the error types of a detector on a source whose labels are indices into the detector's classes. Each image's detections are the best of all
  * classes; those of classes that the data does not know are left out then.
  */
 export async function evaluate(detector: Detector, source: ImageSource, options: DetectOptions): Promise<Evaluation> {
   const { found, skipped } = await detectAll(detector, source, options)
   const measured = source.dataset.present ?? [...detector.card.classes.keys()]
-  const summary = evaluateCoco(found.map(({ sample, detections }) => ({ truth: sample.truth, detections: ofClasses(detections, measured) })), detector.card.classes.length)
-  return { images: found.length, measured, skipped, ...summary }
+  const input = cocoInputOf(found.map(({ sample, detections }) => ({ truth: sample.truth, detections: ofClasses(detections, measured) })), detector.card.classes.length)
+  return { images: found.length, measured, skipped, ...summarizeCoco(input), errorTypes: errorTypes(input) }
 }
 
 function ofClasses({ boxes, scores, labels }: Detections, classes: readonly number[]): Detections {

@@ -29,6 +29,21 @@ describe('score', () => {
     expect(code).toBe(0)
     expect(out).toMatch(/^ +AP +AP50 .*\n.*\nall +1\.000 +1\.000 +1\.000 +- +1\.000 +-/)
   })
+
+  it('the types of errors: a box of half the height, and an object that nothing points at', async () => {
+    const annotations = [{ image_id: 1, category_id: 7, bbox: [10, 10, 50, 50] }, { image_id: 1, category_id: 7, bbox: [100, 10, 50, 50] }, { image_id: 1, category_id: 7, bbox: [200, 10, 50, 50] }]
+    const results = [{ image_id: 1, category_id: 7, bbox: [10, 10, 50, 50], score: 0.9 }, { image_id: 1, category_id: 7, bbox: [100, 10, 50, 20], score: 0.8 }]
+    const files = [await put(folder, 'gt3.json', JSON.stringify({ images: [{ id: 1 }], categories: [{ id: 7, name: 'cat' }], annotations })), await put(folder, 'dt3.json', JSON.stringify(results))]
+    const { errorTypes } = await cliJson('score', ...files)
+    expect(errorTypes).toMatchObject({
+      AP50: expect.closeTo(34 / 101, 12),
+      dAP: { localization: expect.closeTo(33 / 101, 12), missed: expect.closeTo(17 / 101, 12), classification: 0, both: 0, duplicate: 0, background: 0 },
+      count: { localization: 1, missed: 1, classification: 0, both: 0, duplicate: 0, background: 0 },
+      falsePositive: 0,
+      falseNegative: expect.closeTo(67 / 101, 12),
+    })
+    expect((await cli('score', ...files)).out).toMatch(/localization +0\.327 +1\n/)
+  })
 })
 
 describe('inspect', () => {

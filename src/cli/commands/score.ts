@@ -3,18 +3,18 @@ import { scoreCocoFiles } from '../../metrics/coco-files.ts'
 import { nodeStore } from '../../storage/node.ts'
 import { UserError } from '../../tensor/error.ts'
 import { defineCommand } from '../command.ts'
-import { cocoNumbers, numbersTable } from '../measures.ts'
+import { cocoNumbers, errorsTable, numbersTable } from '../measures.ts'
 
 export default defineCommand({
   arguments: [['<truth>', 'COCO ground truth (instances_*.json)'], ['<results>', 'COCO results (a list of image_id, category_id, bbox, score)']],
   fields: {},
   examples: ['score instances_val2017.json results.json', 'score gt.json dt.json --json'],
-  details: 'The numbers are those of pycocotools for boxes.',
+  details: 'The numbers are those of pycocotools for boxes, and of TIDE for the types of errors: what AP50 would gain without them.',
   async run(_options, [truth = '', results = ''], context) {
     const found = scoreCocoFiles(await readJson(truth), await readJson(results), { truth, results })
     for (const problem of found.problems) context.note(problem)
     const perClass = Object.fromEntries(found.perClass.map(({ name, AP, AP50 }) => [name, { AP, AP50 }]))
-    context.result({ ...cocoNumbers(found), perClass, problems: found.problems }, numbersTable(found, perClass))
+    context.result({ ...cocoNumbers(found), perClass, errorTypes: found.errorTypes, problems: found.problems }, `${numbersTable(found, perClass)}\n\n${errorsTable(found.errorTypes)}`)
   },
 })
 

@@ -1,5 +1,6 @@
 /** @file What train and finetune share: train, measure, write the run. */
 import { saveModel } from '../onnx/save.ts'
+import { detectionsName } from '../metrics/detections-file.ts'
 import { modelCost } from '../passes/cost.ts'
 import { nodeRuntime } from '../runtime/node.ts'
 import { nodeStore } from '../storage/node.ts'
@@ -9,6 +10,7 @@ import type { DetectorTask } from '../train/task.ts'
 import { assertTrainable, trainDetector, type TrainResult } from '../train/train.ts'
 import type { CommonOptions } from './command.ts'
 import type { Context } from './context.ts'
+import { detectionsFile } from './detections.ts'
 import type { OptionsOf } from './fields.ts'
 import { allSkipped, costTable, evaluationJson, skippedJson, tellSkipped } from './measures.ts'
 import { type DataOptions, skippedOf, type TrainingData } from './open-source.ts'
@@ -16,6 +18,9 @@ import type { OptimizerChoice } from './optimizer-options.ts'
 import { both, type RunFolder, versionsOf } from './run-folder.ts'
 import { sessionOptions } from './session.ts'
 import { augmentOf, type trainingFields } from './training-options.ts'
+
+/** What train and finetune write beside the record and the log. */
+export const trainingFiles = ['model.onnx', 'model.onnx.data', detectionsName]
 
 export interface TrainingRun {
   readonly detector: Detector
@@ -79,7 +84,7 @@ async function train({ detector, file, task, images, options, optimizing, run, c
     seconds: (performance.now() - start) / 1000,
   }
   const record = { ...json, ...optimizing, ...extra, method: measureBefore ? 'finetune' : 'train', arch: detector.card.architecture, data: options.data, split: sources.test.dataset.split, seed: options.seed, options, versions: await versionsOf(options) }
-  await run.finish({ 'model.onnx': (path) => saveModel(nodeStore(), path, result.detector.model) }, record)
+  await run.finish({ 'model.onnx': (path) => saveModel(nodeStore(), path, result.detector.model), ...detectionsFile(after, record.split, classes) }, record)
   const rows = { ...(before && { before }), after }
   context.result(json, `${costTable(rows)}\n\nepoch ${result.best} of ${result.epochs.length} kept, measured on split "${sources.test.dataset.split}"${against === undefined ? '' : ` against ${against}`}; written to ${run.path}`)
 }

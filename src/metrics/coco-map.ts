@@ -35,8 +35,8 @@ export interface CocoSummary extends CocoNumbers {
 
 const recallPoints = 101
 const T = iouThresholds.length
-const threshold50 = 0
-const threshold75 = 5
+export const threshold50 = 0
+export const threshold75 = 5
 
 /**
  * COCO's numbers for images of ours. Crowds as in COCO; a difficult object is one to ignore: not asked for, and the detection matched
@@ -62,7 +62,7 @@ export function summarizeCoco(input: CocoEvalInput): CocoSummary {
   }
 }
 
-function mean(values: readonly number[]): number {
+export function mean(values: readonly number[]): number {
   if (values.length === 0) return -1
   let sum = 0
   for (const v of values) sum += v
@@ -120,7 +120,7 @@ function scoreClass(m: CocoMatches, classes: number, k: number, area: number): C
 }
 
 /** Mean of the best precision at or beyond 101 recalls; `precisions[n]` is the one at the n-th of `hits`, and is overwritten. */
-function averagePrecision(precisions: Float64Array, hits: number, positives: number): number {
+export function averagePrecision(precisions: Float64Array, hits: number, positives: number): number {
   for (let n = hits - 1; n > 0; n--) if (precisions[n + 1]! > precisions[n]!) precisions[n] = precisions[n + 1]!
   let sum = 0
   let n = 1

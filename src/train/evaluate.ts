@@ -7,6 +7,7 @@ import { toImage } from '../detection/preprocess.ts'
 import { cocoInputOf } from '../metrics/coco-input.ts'
 import { type CocoSummary, summarizeCoco } from '../metrics/coco-map.ts'
 import { type ErrorTypes, errorTypes } from '../metrics/error-types.ts'
+import type { MeasuredImage } from '../metrics/detections-file.ts'
 import type { Runtime, Session, SessionOptions, Tensors } from '../runtime/session.ts'
 import { UserError } from '../tensor/error.ts'
 import type { Batch } from '../data/loader.ts'
@@ -19,6 +20,8 @@ export interface Evaluation extends CocoSummary {
   readonly images: number
   /** Classes measured: those that the data knows, of which `perClass` has them all. */
   readonly measured: readonly number[]
+  /** The images measured, each with what was found of those classes. */
+  readonly found: readonly MeasuredImage[]
   /** What kinds of mistakes cost how much. */
   readonly errorTypes: ErrorTypes
   /** Images that could not be read, by path and reason. */
@@ -65,10 +68,11 @@ export async function detectAll(
  * classes; those of classes that the data does not know are left out then.
  */
 export async function evaluate(detector: Detector, source: ImageSource, options: DetectOptions): Promise<Evaluation> {
-  const { found, skipped } = await detectAll(detector, source, options)
+  const { found: all, skipped } = await detectAll(detector, source, options)
   const measured = source.dataset.present ?? [...detector.card.classes.keys()]
-  const input = cocoInputOf(found.map(({ sample, detections }) => ({ truth: sample.truth, detections: ofClasses(detections, measured) })), detector.card.classes.length)
-  return { images: found.length, measured, skipped, ...summarizeCoco(input), errorTypes: errorTypes(input) }
+  const found = all.map(({ sample, detections }) => ({ sample, detections: ofClasses(detections, measured) }))
+  const input = cocoInputOf(found.map(({ sample, detections }) => ({ truth: sample.truth, detections })), detector.card.classes.length)
+  return { images: found.length, measured, found, skipped, ...summarizeCoco(input), errorTypes: errorTypes(input) }
 }
 
 function ofClasses({ boxes, scores, labels }: Detections, classes: readonly number[]): Detections {

@@ -21,7 +21,7 @@ describe('train and finetune', () => {
   it('write the model, a record of the run and a log; the model needs no options', async () => {
     const run = join(folder, 'trained')
     const json = await cliJson('train', '--arch', 'ssd-small', ...few, '--epochs', '2', '--seed', '3', '--out', run)
-    expect(filesIn(run)).toEqual(['log.txt', 'model.onnx', 'run.json'])
+    expect(filesIn(run)).toEqual(['detections.json.gz', 'log.txt', 'model.onnx', 'run.json'])
     expect(json).toMatchObject({ images: 8, skipped: 0, passes: 16, epochs: [{ epoch: 1 }, { epoch: 2 }] })
     const record = readJson(join(run, 'run.json'))
     expect(record).toMatchObject({ ...json, arch: 'ssd-small', data: 'shapes', seed: 3, rate: 0.01, optimizer: { type: 'sgd', momentum: 0.9, weightDecay: 5e-4 }, options: { epochs: 2, batch: 8, augment: 'light' }, versions: { espalier: '0.1.0', node: process.versions.node } })
@@ -111,7 +111,7 @@ describe('prune', () => {
   it('cuts, trains, certifies, and its plan replays the same surgery', async () => {
     const run = join(folder, 'l1')
     const json = await cliJson('prune', model, ...few, '--method', 'l1', '--remove-params', '0.5', '--finetune-epochs', '1', '--seed', '4', '--out', run)
-    expect(filesIn(run)).toEqual(['log.txt', 'plan.json', 'pruned.onnx', 'run.json'])
+    expect(filesIn(run)).toEqual(['detections.json.gz', 'log.txt', 'plan.json', 'pruned.onnx', 'run.json'])
     const { before, cut, after } = json as { before: { params: number }; cut: { params: number }; after: { params: number } }
     expect(after.params).toBe(cut.params)
     expect(after.params).toBeLessThanOrEqual(before.params / 2)

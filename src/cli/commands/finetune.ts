@@ -13,7 +13,7 @@ import { openPruneImages } from '../prune-sources.ts'
 import { both, openRunFolder, type RunFolder } from '../run-folder.ts'
 import { sessionOptions } from '../session.ts'
 import { labelThresholdOf } from '../teacher-options.ts'
-import { runTraining } from '../train-run.ts'
+import { runTraining, trainingFiles } from '../train-run.ts'
 import { outFields, trainingFields } from '../training-options.ts'
 
 const defaults = { epochs: 8, lr: 0.005, warmup: 20 } as const
@@ -33,7 +33,7 @@ export default defineCommand({
   async run(options, [path = ''], context, given) {
     refuseUntaught(options, given)
     const optimizing = chooseOptimizer(options, options.teacher === undefined ? 'labels' : 'teacher', defaults)
-    const run = await openRunFolder(options.out, { force: options.force, files: ['model.onnx'], command: `finetune ${path} ${JSON.stringify(options)}` })
+    const run = await openRunFolder(options.out, { force: options.force, files: trainingFiles, command: `finetune ${path} ${JSON.stringify(options)}` })
     const request = await cardRequest(options)
     const { detector } = await openDetector(path, { request, session: sessionOptions(options, path), note: context.note })
     const teacher = options.teacher === undefined ? undefined : await openTeacher(options.teacher, detector, path, options, request, context.note)

@@ -12,8 +12,10 @@ import { uniformWidths } from '../../pruning/widths.ts'
 import { nodeRuntime } from '../../runtime/node.ts'
 import { nodeStore } from '../../storage/node.ts'
 import { UserError } from '../../tensor/error.ts'
+import { detectionsName } from '../../metrics/detections-file.ts'
 import { certificateOf } from '../certificate.ts'
 import { defineCommand } from '../command.ts'
+import { detectionsFile } from '../detections.ts'
 import { cardRequest, detectorFields } from '../detector-options.ts'
 import type { CommonOptions } from '../command.ts'
 import type { Context } from '../context.ts'
@@ -73,7 +75,7 @@ export default defineCommand({
 })
 
 /** What prune writes beside the record and the log. */
-const files = ['pruned.onnx', 'pruned.onnx.data', 'plan.json']
+const files = ['pruned.onnx', 'pruned.onnx.data', 'plan.json', detectionsName]
 
 async function chooseAndPrune(path: string, options: Options & { readonly data: string }, context: Context): Promise<void> {
   const asked = budgetOf(options)
@@ -134,8 +136,8 @@ async function chooseAndPrune(path: string, options: Options & { readonly data: 
     const { result, plan, json: measured, details } = await runPruning({ detector, unfolded, file: path, identity, sources, pruning, context, log: run.log })
     const outcome = latency && await measureBudget({ before: model, after: result.detector.model, path }, result.budget, latency, options, context)
     const json = { ...measured, labels: images.labels, ...(outcome && { latency: outcome }), seconds: (performance.now() - start) / 1000 }
-    await run.finish({ 'pruned.onnx': (target) => saveModel(nodeStore(), target, result.detector.model), 'plan.json': planText(plan) }, { ...json, ...details, ...origin })
     const { cut, after } = result
+    await run.finish({ 'pruned.onnx': (target) => saveModel(nodeStore(), target, result.detector.model), 'plan.json': planText(plan), ...detectionsFile(after, origin.split, detector.card.classes) }, { ...json, ...details, ...origin })
     context.result(json, `${costTable({ before: result.before, cut, after })}\n\n${outcome ? `${latencyText(outcome)}\n\n` : ''}${options.method}, ${result.passes.total} passes over images, measured on split "${origin.split}"${images.labels === 'teacher' ? ' against the unpruned detector\'s own detections' : ''}; written to ${run.path}`)
   })
 }

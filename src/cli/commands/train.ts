@@ -11,7 +11,7 @@ import { openModel } from '../open-model.ts'
 import { dataFields, openData, openTrainingData, splitField } from '../open-source.ts'
 import { chooseOptimizer } from '../optimizer-options.ts'
 import { openRunFolder, type RunFolder } from '../run-folder.ts'
-import { runTraining } from '../train-run.ts'
+import { runTraining, trainingFiles } from '../train-run.ts'
 import { outFields, trainingFields } from '../training-options.ts'
 
 const defaults = { epochs: 25, lr: 0.01, warmup: 100 } as const
@@ -35,7 +35,7 @@ export default defineCommand({
   details: 'Trains on split "train", keeps the epoch that is best on "val" (or the last: --keep), measures it on --split; writes RUN/model.onnx.',
   async run(options, _args, context) {
     const optimizing = chooseOptimizer(options, 'labels', defaults)
-    const run = await openRunFolder(options.out, { force: options.force, files: ['model.onnx'], command: `train ${JSON.stringify(options)}` })
+    const run = await openRunFolder(options.out, { force: options.force, files: trainingFiles, command: `train ${JSON.stringify(options)}` })
     const data = await openData(options, context, run.log)
     const sources = await openTrainingData(data, options, context)
     const fresh = buildDetector(options.arch, { classes: sources.train.dataset.classes, seed: options.seed, size: options.size })

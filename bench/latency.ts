@@ -34,11 +34,12 @@ async function child([name]: readonly string[]): Promise<Sample> {
   const { buildDetector } = await import('../src/detection/models/architectures.ts')
   const { loadModel } = await import('../src/onnx/load.ts')
   const { foldConstants } = await import('../src/passes/fold-constants.ts')
-  const { leastWidths, solveBudget, widthAt } = await import('../src/pruning/budget.ts')
+  const { solveBudget } = await import('../src/pruning/budget.ts')
+  const { leastWidths, widthAt } = await import('../src/pruning/group-widths.ts')
   const { profileLatency } = await import('../src/pruning/latency/profile.ts')
   const { solveLatency } = await import('../src/pruning/latency/solve.ts')
   const { cutTo } = await import('../src/pruning/latency/whole-times.ts')
-  const { chooseGroups } = await import('../src/pruning/prune.ts')
+  const { chooseGroups } = await import('../src/pruning/request.ts')
   const { cpuClock } = await import('../src/runtime/clock-node.ts')
   const { measureLatency, randomFeeds } = await import('../src/runtime/latency.ts')
   const { nodeRuntime } = await import('../src/runtime/node.ts')
@@ -47,7 +48,7 @@ async function child([name]: readonly string[]): Promise<Sample> {
 
   const file = name!
   const model = foldConstants(file.endsWith('.onnx') ? await loadModel(nodeStore(), file) : buildDetector(file, { classes: Array.from({ length: 20 }, (_, i) => `c${i}`), seed: 0 }))
-  const groups = chooseGroups({ model }, 'inner')
+  const groups = chooseGroups({ model }, { groups: 'inner' })
   const session = { threads: 1 }
   const clock = cpuClock(session)
   const times = new Map<string, number>()

@@ -1,32 +1,16 @@
 /** @file Options of pruning, and what they become. */
 import { type LcpOptions, lcpDefaults, sweepOf } from '../pruning/lcp/options.ts'
-import type { BudgetRequest, FinetuneOptions } from '../pruning/prune.ts'
-import { widthRules } from '../pruning/widths.ts'
+import type { FinetuneOptions } from '../pruning/prune.ts'
 import { UserError } from '../tensor/error.ts'
-import { asksLatency, cacheField, latencyFields, parseTime } from './latency.ts'
-import { choice, flag, flagName, number, optionalChoice, type OptionsOf, optionalNumber, text } from './fields.ts'
+import { choice, flag, number, optionalChoice, type OptionsOf, optionalNumber, text } from './fields.ts'
 import { chooseOptimizer, type Follows, optimizerField, optimizerFor, rateField, rateFor, weightDecayField } from './optimizer-options.ts'
 import { keepField } from './training-options.ts'
 
-const defaultWidthImages = 32
 /** SGD's, in the training after the cut. */
 const finetuneSgd = { lr: 0.02, clip: 10 } as const
-const share = { above: 0, below: 1 } as const
 const count = { whole: true, min: 1 } as const
 const countOrNone = { whole: true, min: 0 } as const
 const weight = { min: 0 } as const
-
-export const budgetFields = {
-  removeParams: optionalNumber('SHARE', 'share of the parameters to remove, between 0 and 1', share),
-  removeMacs: optionalNumber('SHARE', 'share of the multiply-accumulates to remove, between 0 and 1', share),
-  ...latencyFields,
-  ...cacheField,
-  round: number('N', 'widths are multiples of this', 8, count),
-  widths: choice(widthRules, 'uniform: one ratio for all channel groups; sensitive: groups that the outputs can spare lose more, as measured on images of --data', 'uniform'),
-  widthImages: optionalNumber('N', `images that sensitive widths are measured on (default: ${defaultWidthImages})`, count),
-  widthLimit: optionalNumber('SHARE', 'share of its channels that sensitive widths take of no group more (default: all but the least width)', share),
-  groups: choice(['inner', 'all'], 'inner: channels that one layer makes, as in the paper; all: residual streams too', 'inner'),
-}
 
 export const finetuneFields = {
   finetuneEpochs: number('N', 'epochs of training after the cut', 8, countOrNone),
@@ -50,7 +34,7 @@ export const lcpFields = {
   boxes: number('N', 'lcp: default boxes an image that the auxiliary network looks at', lcpDefaults.aux.boxes, { whole: true, min: 2 }),
   select: choice(['one-shot', 'greedy'], 'lcp: one ranking, or rounds of --select-block channels with an update after each', lcpDefaults.select),
   selectBlock: number('N', 'lcp: channels a greedy round', lcpDefaults.block, count),
-  epsilon: optionalNumber('X', 'lcp: greedy selection stops early where the loss changes by this share or less', weight),
+  epsilon: optionalNumber('X', 'lcp: greedy selection stops where the loss changes by this share or less; with no other budget, this alone decides how many channels stay', weight),
   stages: text('NAMES', 'lcp: values at the stage ends, input to output, with commas between (default: those of the detector card)'),
   sweep: optionalChoice(['layer', 'stage'], 'lcp: score and update layer by layer, or a stage at once (default: stage; layer where scores start from zero weights)'),
   start: choice(['trained', 'zero'], 'lcp: weights that one-shot scores start from', lcpDefaults.start),
@@ -62,21 +46,6 @@ export const lcpFields = {
   updateLr: number('RATE', 'lcp: its learning rate', lcpDefaults.updateRate, { above: 0 }),
   updateClip: number('NORM', 'lcp: gradients while pruning are clipped to this joint norm', lcpDefaults.updateClip, { above: 0 }),
   reconstruction: flag('lcp: leave the reconstruction loss out of scores and update', true),
-}
-
-/** Options of which one says how much must go. */
-export const budgetKeys = ['removeParams', 'removeMacs', 'latency', 'speedup'] as const satisfies readonly (keyof typeof budgetFields)[]
-
-export function budgetOf(options: OptionsOf<typeof budgetFields>): BudgetRequest {
-  const { removeParams, removeMacs, round, groups, widths, widthImages, widthLimit } = options
-  const idle = widths === 'uniform' ? (['widthImages', 'widthLimit'] as const).find((key) => options[key] !== undefined) : undefined
-  if (idle !== undefined) throw new UserError(`--${flagName(idle)} has no meaning with --widths uniform; give --widths sensitive too, or leave it out`)
-  const asked = budgetKeys.filter((key) => options[key] !== undefined)
-  if (asked.length === 0) throw new UserError('no budget: give --remove-params or --remove-macs, for instance --remove-params 0.7; or --latency or --speedup, for instance --speedup 2')
-  if (asked.length > 1) throw new UserError(`${asked.map((key) => `--${flagName(key)}`).join(' and ')} are ${asked.length === 2 ? 'both' : 'all'} given; give one of them`)
-  if (!options.cache && !asksLatency(options)) throw new UserError('--no-cache has no meaning without --latency or --speedup; give one of them, or leave it out')
-  if (options.latency !== undefined) parseTime(options.latency)
-  return { removeParams, removeMacs, round, groups, widths: { rule: widths, images: widthImages ?? defaultWidthImages, limit: widthLimit } }
 }
 
 /** Throws UserError where parts of the method would have nothing to work with. */

@@ -43,5 +43,5 @@ export async function runPruning({ detector, unfolded, file, identity, sources, 
     ...skippedJson(skipped),
     certificate,
   }
-  return { result, plan, json, details: { widths: widthsOf(detector.model, plan), stages: result.stages, epochs: result.epochs, finetune: pruning.finetune } }
+  return { result, plan, json, details: { widths: widthsOf(detector.model, plan), stages: result.stages, ...(result.rounds.length > 0 && { rounds: result.rounds }), epochs: result.epochs, finetune: pruning.finetune } }
 }

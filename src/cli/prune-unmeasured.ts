@@ -1,20 +1,20 @@
 /** @file prune without --data: channels chosen by the weights alone, cut and certified. Nothing is trained, and no AP is measured. */
 import { join } from 'node:path'
 import { ownCard } from '../detection/card.ts'
-import { saveModel } from '../onnx/save.ts'
 import { criterionNamed, methodNames } from '../pruning/criteria/registry.ts'
 import type { PrunePlan } from '../pruning/plan.ts'
-import { chooseGroups, selectByWeights } from '../pruning/prune.ts'
+import { rankingScores, selectByWeights } from '../pruning/prune.ts'
+import { assertSize } from '../pruning/file-size.ts'
+import { budgetOptions, chooseGroups } from '../pruning/request.ts'
 import { uniformWidths } from '../pruning/widths.ts'
-import { nodeStore } from '../storage/node.ts'
 import { UserError } from '../tensor/error.ts'
+import { budgetFields, budgetOf, savePruned, sizeJson, sizeText } from './budget-options.ts'
 import { certificateOf } from './certificate.ts'
 import { type CommonOptions, commonFields } from './command.ts'
 import type { Context } from './context.ts'
 import { flagName, type OptionsOf } from './fields.ts'
 import { fileIdentity, openModel } from './open-model.ts'
 import { type Cost, costOf, planReport, planText, widthsOf } from './plan-report.ts'
-import { budgetFields, budgetOf } from './prune-options.ts'
 import { both, openRunFolder, versionsOf } from './run-folder.ts'
 import { latencyText, measureBudget, openLatency } from './latency.ts'
 import { sessionOptions } from './session.ts'
@@ -41,10 +41,12 @@ export async function pruneUnmeasured(path: string, options: Options, given: Rea
   const run = await openRunFolder(options.out, { force: options.force, files, command: `prune ${path} ${JSON.stringify(options)}` })
   const { model, unfolded } = await openModel(path)
   const before = costOf(model, path)
-  const { round, removeParams, removeMacs } = budget
-  const groups = chooseGroups({ model }, budget.groups)
+  const groups = chooseGroups({ model }, budget)
   const latency = await openLatency({ model, path, groups, options, context, listener: both(context.listener, run.listener) })
-  const selected = selectByWeights(model, { criterion, budget, seed: options.seed }, await uniformWidths({ model, groups, round, removeParams, removeMacs }, latency))
+  const asked = { criterion, budget, seed: options.seed }
+  const selected = selectByWeights(model, asked, await uniformWidths(budgetOptions(model, groups, budget), latency, rankingScores(asked, groups)))
+  assertSize(selected.model, budget.maxSize)
+  const size = sizeJson(selected.model, budget)
   const plan: PrunePlan = { ...selected.plan, model: await fileIdentity(path) }
   const after = costOf(selected.model, path)
   const widths = widthsOf(model, plan)
@@ -54,17 +56,17 @@ export async function pruneUnmeasured(path: string, options: Options, given: Rea
   const seconds = (): number => (performance.now() - start) / 1000
   await run.during(async () => {
     const outcome = latency && await measureBudget({ before: model, after: selected.model, path }, selected.budget, latency, options, context)
-    const told = outcome ? `\n\n${latencyText(outcome)}` : ''
+    const told = `${outcome ? `\n\n${latencyText(outcome)}` : ''}${size ? `\n\n${sizeText(size)}` : ''}`
     if (options.dryRun) {
-      const json = { measured: false, before, after, widths, ...(outcome && { latency: outcome }), seconds: seconds(), plan: join(run.path, 'plan.json') }
+      const json = { measured: false, before, after, widths, ...(outcome && { latency: outcome }), ...(size && { size }), seconds: seconds(), plan: join(run.path, 'plan.json') }
       await run.finish({ 'plan.json': planText(plan) }, { ...json, ...origin })
       return context.result(json, `${planReport(widths, before, after)}${told}\n\nplan written to ${json.plan}`)
     }
     const certificate = await certificateOf({ unfolded, original: model, file: path, pruned: selected.model, plan, seed: options.seed, session: sessionOptions(options, path) })
     const pruned = join(run.path, 'pruned.onnx')
     const next = `${pruned}: neither trained nor measured. Next: measure it with "espalier eval ${pruned} --data DIR", train what is left with "espalier finetune ${pruned}${card?.defaultBoxes ? '' : ` --teacher ${path}`} --data DIR --out RUN" or where the model came from; with --data, prune does both itself`
-    const json = { measured: false, before, cut: after, after, widths, certificate, ...(outcome && { latency: outcome }), seconds: seconds(), next }
-    await run.finish({ 'pruned.onnx': (target) => saveModel(nodeStore(), target, selected.model), 'plan.json': planText(plan) }, { ...json, ...origin })
+    const json = { measured: false, before, cut: after, after, widths, certificate, ...(outcome && { latency: outcome }), ...(size && { size }), seconds: seconds(), next }
+    await run.finish({ 'pruned.onnx': (target) => savePruned(target, selected.model, budget), 'plan.json': planText(plan) }, { ...json, ...origin })
     run.log(next)
     context.note(next)
     context.result(json, `${costRows({ before, after })}${told}\n\n${options.method}, without images: AP not measured, nothing trained; the cut is proven on ${certificate.inputs} random inputs; written to ${run.path}`)

@@ -36,8 +36,18 @@ function oneFile(model: Model): Uint8Array[] {
 
 /** Writes the model, whole or not at all. With external data, the data file is written first. */
 export async function saveModel(store: Store, path: string, model: Model, options: SaveOptions = {}): Promise<void> {
+  for (const file of filesOf(path, model, options)) await store.writeAtomic(file.path, file.chunks)
+}
+
+/** Bytes that `saveModel` writes, the data file's with them. */
+export function savedSize(model: Model, options: SaveOptions = {}): number {
+  return filesOf('model.onnx', model, options).reduce((sum, { chunks }) => sum + lengthOf(chunks), 0)
+}
+
+/** What is written, in this order. */
+function filesOf(path: string, model: Model, options: SaveOptions): { path: string; chunks: Uint8Array[] }[] {
   const threshold = thresholdOf(model, options.externalData)
-  if (threshold === undefined) return store.writeAtomic(path, oneFile(model))
+  if (threshold === undefined) return [{ path, chunks: oneFile(model) }]
   const location = `${path.replace(/^.*[/\\]/, '')}.data`
   const placed = new Map<Value, { offset: number; length: number }>()
   const data: Uint8Array[] = []
@@ -56,8 +66,7 @@ export async function saveModel(store: Store, path: string, model: Model, option
     const at = placed.get(v)
     return at && { location, ...at }
   })
-  await store.writeAtomic(`${path}.data`, data)
-  await store.writeAtomic(path, chunks)
+  return [{ path: `${path}.data`, chunks: data }, { path, chunks }]
 }
 
 /** A model and its weights apart, in their own buffers: for runtimes, where one file would pass protobuf's limit. */

@@ -1,8 +1,9 @@
 /** @file Public API of espalier/pruning. */
-export { type Budget, type BudgetOptions, solveBudget } from './budget.ts'
+export { type Budget, solveBudget } from './budget.ts'
 export { type Certificate, certify, type CertifyOptions } from './certify.ts'
 export { type Criterion, type Statistics } from './criteria/criterion.ts'
 export { criterionNamed, methodNames } from './criteria/registry.ts'
+export { type BudgetOptions } from './goals.ts'
 export { type ChannelGroup, findGroups, type GroupMember, printGroups } from './groups.ts'
 export { lcpDefaults, type LcpOptions } from './lcp/options.ts'
 export { composePlans, makePlan, parsePlan, type PrunePlan } from './plan.ts'

@@ -17,33 +17,21 @@ import type { DetectorTask } from '../train/task.ts'
 import { type EpochRecord, trainDetector } from '../train/train.ts'
 import { workingCopy } from '../train/working-copy.ts'
 import { bestUnits, type Budget, solveBudget } from './budget.ts'
-import { refuseUnprunable } from './channel-links.ts'
 import type { Criterion } from './criteria/criterion.ts'
-import { type ChannelGroup, findGroups } from './groups.ts'
+import { assertSize } from './file-size.ts'
+import type { GroupScores } from './global-ranking.ts'
+import type { Reference } from './goals.ts'
+import type { ChannelGroup } from './groups.ts'
 import type { LcpOptions } from './lcp/options.ts'
 import { auxTasks, runLcp, type StageLog } from './lcp/run.ts'
 import { createLoaders, type Workspace } from './lcp/workspace.ts'
-import { makePlan, type PrunePlan } from './plan.ts'
+import { composePlans, makePlan, type PrunePlan } from './plan.ts'
 import { type Fit, recalibrate } from './recalibrate.ts'
+import { type BudgetRequest, budgetOptions, chooseGroups, referenceOf, requestOfRound } from './request.ts'
 import { resolvePlan } from './resolve-plan.ts'
 import { chosenStageEnds } from './stages.ts'
 import { applyPlan } from './surgery.ts'
-import { type LatencyLimit, solveWidths, type WidthsOptions } from './widths.ts'
-
-/** "inner": channels that one layer produces, as the paper prunes; "all": residual streams too. */
-export type GroupChoice = 'inner' | 'all'
-
-export interface BudgetRequest {
-  readonly removeParams?: number
-  readonly removeMacs?: number
-  /** In place of fractions: how long a run may take. */
-  readonly latency?: LatencyLimit
-  /** Widths are multiples of this. */
-  readonly round: number
-  readonly groups: GroupChoice
-  /** Default: uniform. */
-  readonly widths?: Pick<WidthsOptions, 'rule' | 'images' | 'limit'>
-}
+import { solveWidths } from './widths.ts'
 
 export interface FinetuneOptions {
   readonly epochs: number
@@ -53,6 +41,14 @@ export interface FinetuneOptions {
   readonly optimizer: OptimizerOptions
   /** Forward-backward passes over images in all, those of pruning included; fixes the number of epochs instead of `epochs`. */
   readonly totalPasses?: number
+}
+
+/** Pruning in steps: what is left shrinks by the same factor in each, and the detector is trained between them. */
+export interface RoundsOptions {
+  /** Steps, 1 or more. */
+  readonly count: number
+  /** Epochs of training after each but the last. */
+  readonly epochs: number
 }
 
 /** The unpruned detector as the teacher of the pruned one, in place of labels. */
@@ -71,6 +67,8 @@ export interface PruneOptions {
   readonly budget: BudgetRequest
   readonly lcp: LcpOptions
   readonly finetune: FinetuneOptions
+  /** Default: one step. */
+  readonly rounds?: RoundsOptions
   /** Whom training follows while pruning and after it; undefined: the labels, by the detector's own loss. */
   readonly teacher?: TeacherOptions
   /** How sensitive widths read the outputs; default: all numbers alike. */
@@ -113,6 +111,26 @@ export interface Selected {
   readonly skipped: Evaluation['skipped']
 }
 
+/** One step of several. */
+export interface RoundRecord {
+  readonly round: number
+  readonly params: number
+  readonly macs: number
+  readonly passes: PassCounts
+  /** Of the training after it; that of the last step is the run's own. */
+  readonly epochs: readonly EpochRecord[]
+  readonly bestEpoch: number
+}
+
+/** What all steps came to, before the last fine-tuning; the plan is one for the detector as it came. */
+interface SelectedInRounds extends Selected {
+  readonly rounds: readonly RoundRecord[]
+  /** Passes of the training between steps. */
+  readonly between: number
+  /** The cut detector, mended on training images where asked for. */
+  readonly mended: () => Promise<Detector>
+}
+
 export interface PruneResult {
   readonly plan: PrunePlan
   readonly detector: Detector
@@ -121,44 +139,70 @@ export interface PruneResult {
   readonly cut: Measured
   readonly after: Measured
   readonly stages: readonly StageLog[]
+  /** The steps, where there were several. */
+  readonly rounds: readonly RoundRecord[]
   readonly epochs: readonly EpochRecord[]
   readonly bestEpoch: number
   readonly passes: PassCounts
   readonly skipped: Evaluation['skipped']
 }
 
-/** The groups of a model that may be cut. Throws UserError when there are none, or the model is quantized. */
-export function chooseGroups(detector: Pick<Detector, 'model'>, choice: GroupChoice): ChannelGroup[] {
-  refuseUnprunable(detector.model)
-  const groups = findGroups(detector.model)
-  const chosen = groups.filter((g) => g.prunable && (choice === 'all' || !g.coupled))
-  if (chosen.length === 0) throw new UserError(`the model has no channel group to cut (${groups.length} groups, all must stay whole; see inspect)`)
-  return chosen
-}
-
 /** Chooses by a criterion that needs the weights alone, and cuts: any model, no images. `budget`: the widths, where they are known; default: one ratio for all groups. */
 export function selectByWeights(model: Model, { criterion, budget: request, seed }: Pick<PruneOptions, 'criterion' | 'budget' | 'seed'>, given?: Budget): Pick<Selected, 'plan' | 'budget'> & { readonly model: Model } {
-  const groups = chooseGroups({ model }, request.groups)
-  const { removeParams, removeMacs, round } = request
-  const budget = given ?? solveBudget({ model, groups, removeParams, removeMacs, round })
-  const kept = new Map(groups.map((g) => [g.id, bestUnits(criterion.score(g, { rng: createRng(`${seed}/${criterion.name}`) }), budget.widths.get(g.id)!)]))
+  const groups = chooseGroups({ model }, request)
+  const budget = given ?? solveBudget(budgetOptions(model, groups, request))
+  const scores = scoresByWeights(criterion, groups, seed)
+  const kept = new Map(groups.map((g) => [g.id, bestUnits(scores.get(g.id)!, budget.widths.get(g.id)!)]))
   const plan = makePlan(groups, kept, { method: criterion.name, seed })
   return { plan, model: applyPlan(model, plan), budget }
 }
 
-/** Chooses the channels to keep and cuts; criteria with gradients train along the way. */
-export async function select(detector: Detector, train: ImageSource, options: PruneOptions): Promise<Selected> {
+/** Scores of every unit of the groups, by a criterion that needs the weights alone. */
+export function scoresByWeights(criterion: Criterion, groups: readonly ChannelGroup[], seed: number): GroupScores {
+  return new Map(groups.map((g) => [g.id, criterion.score(g, { rng: createRng(`${seed}/${criterion.name}`) })]))
+}
+
+/** The scores that a global ranking needs before the first cut; undefined for a uniform one. Throws UserError where the method has none so early. */
+export function rankingScores({ criterion, budget, seed }: Pick<PruneOptions, 'criterion' | 'budget' | 'seed'>, groups: readonly ChannelGroup[]): GroupScores | undefined {
+  if (budget.ranking !== 'global') return undefined
+  if (criterion.needs !== 'weights') throw new UserError(`--ranking global puts the channels of all groups in one order before the first cut, but --method ${criterion.name} scores stage by stage, on a model that is cut already; choose --ranking uniform, or another method`)
+  return scoresByWeights(criterion, groups, seed)
+}
+
+/** What was measured of the original's groups is looked up by their order. */
+function assertSameGroups(groups: readonly ChannelGroup[], originals: readonly ChannelGroup[]): void {
+  const [now, before] = [groups, originals].map((list) => list.map((g) => g.id).join(', '))
+  if (now !== before) throw new Error(`the cut changed the channel groups from ${before} to ${now}`)
+}
+
+/** Widths of the request; where greedy selection decides, none is set, and all channels are what a group may keep. */
+async function widthsFor(detector: Detector, train: ImageSource, groups: readonly ChannelGroup[], options: PruneOptions, reference: Reference | undefined): Promise<{ budget: Budget; skipped: Evaluation['skipped'] }> {
+  const { latency, adaptive, widths = { rule: 'uniform', images: 0 } } = options.budget
+  const { model } = detector
+  if (adaptive) {
+    if (options.criterion.needs === 'weights' || options.lcp.select !== 'greedy' || options.lcp.epsilon === undefined) throw new UserError('no budget: without one, greedy selection must decide when to stop; give --select greedy and --epsilon, with a method that has them')
+    const { params, macs } = modelCost(model)
+    return { budget: { widths: new Map(), ratio: 1, before: { params, macs }, after: { params, macs } }, skipped: [] }
+  }
+  return solveWidths(detector, train, budgetOptions(model, groups, options.budget, reference), { ...options, ...widths, latency, scores: rankingScores(options, groups) })
+}
+
+/**
+ * Chooses the channels to keep and cuts; criteria with gradients train along the way. In a later step of several, `detector` is cut already: `reference` is what
+ * the budget's shares are of, `original` the detector as it came.
+ */
+export async function select(detector: Detector, train: ImageSource, options: PruneOptions, { reference, original = detector }: { readonly reference?: Reference; readonly original?: Detector } = {}): Promise<Selected> {
   const { criterion, seed } = options
-  const groups = chooseGroups(detector, options.budget.groups)
-  const { removeParams, removeMacs, latency, round, widths = { rule: 'uniform', images: 0 } } = options.budget
-  const { budget, skipped } = await solveWidths(detector, train, { model: detector.model, groups, removeParams, removeMacs, round }, { ...options, ...widths, latency })
+  const groups = chooseGroups(detector, options.budget)
+  if (original !== detector) assertSameGroups(groups, chooseGroups(original, options.budget))
+  const { budget, skipped } = await widthsFor(detector, train, groups, options, reference)
   if (criterion.needs === 'weights') {
     const { plan, model } = selectByWeights(detector.model, options, budget)
     return { plan, detector: { ...detector, model }, budget, stages: [], passes: { selection: 0, stage: 0, update: 0 }, skipped }
   }
   const origin = { method: criterion.name, seed }
   const passes = { selection: 0, stage: 0, update: 0 }
-  const task = taskOf(detector, options, options.lcp.batch)
+  const task = taskOf(original, options, options.lcp.batch)
   const workspace: Workspace = {
     runtime: options.runtime,
     session: options.session,
@@ -175,7 +219,46 @@ export async function select(detector: Detector, train: ImageSource, options: Pr
   }
   const unreadable = (): Evaluation['skipped'] => distinctImages([...train.dataset.skipped, ...skipped, ...workspace.selection.skipped, ...workspace.training.skipped])
   const outcome = await runLcp(workspace, criterion, groups, budget.widths).finally(() => task.release())
-  return { plan: makePlan(groups, outcome.kept, origin), detector: outcome.detector, budget, stages: outcome.stages, passes, skipped: unreadable() }
+  const { params, macs } = modelCost(outcome.detector.model)
+  return { plan: makePlan(groups, outcome.kept, origin), detector: outcome.detector, budget: { ...budget, after: { params, macs } }, stages: outcome.stages, passes, skipped: unreadable() }
+}
+
+/** Selects and cuts in as many steps as are asked for, trained in between; the last cut is left as it is. Plans add up to one for the detector as it came. */
+export async function selectInRounds(detector: Detector, sources: Pick<PruneSources, 'train' | 'val'>, options: PruneOptions): Promise<SelectedInRounds> {
+  const { count, epochs } = options.rounds ?? { count: 1, epochs: 0 }
+  const { maxSize, latency } = options.budget
+  const reference = referenceOf(detector.model, chooseGroups(detector, options.budget))
+  const wholeMs = latency?.profile.whole[0]?.measuredMs
+  const rounds: RoundRecord[] = []
+  const stages: StageLog[] = []
+  const passes = { selection: 0, stage: 0, update: 0 }
+  let plan: PrunePlan | undefined
+  let between = 0
+  let budget: Budget | undefined
+  let skipped: Evaluation['skipped'] = []
+  let current = detector
+  let mended = async (): Promise<Detector> => current
+  for (let round = 1; round <= count; round++) {
+    if (count > 1) options.listener?.({ type: 'note', text: `step ${round} of ${count}` })
+    const asked = requestOfRound(options.budget, round, count, { bytes: reference.bytes, wholeMs })
+    const selected = await select(current, sources.train, { ...options, budget: asked }, { reference, original: detector })
+    const before = current
+    mended = () => recalibrated(before, selected.detector, selected.plan, sources.train, options)
+    plan = plan ? composePlans(plan, selected.plan) : selected.plan
+    current = round < count ? await mended() : selected.detector
+    const tuned = round < count ? await finetune(detector, current, plan, sources, options, epochs) : undefined
+    const own = { ...selected.passes, finetune: tuned?.passes ?? 0 }
+    const { params, macs } = modelCost(current.model)
+    rounds.push({ round, params, macs, passes: { ...own, total: own.selection + own.stage + own.update + own.finetune }, epochs: tuned?.epochs ?? [], bestEpoch: tuned?.best ?? 0 })
+    stages.push(...selected.stages)
+    for (const key of ['selection', 'stage', 'update'] as const) passes[key] += selected.passes[key]
+    between += own.finetune
+    budget = { ...selected.budget, before: budget?.before ?? selected.budget.before }
+    skipped = [...skipped, ...selected.skipped, ...(tuned?.skipped ?? [])]
+    current = tuned?.detector ?? current
+  }
+  assertSize(current.model, maxSize)
+  return { plan: plan!, detector: current, mended, budget: budget!, stages, passes, between, rounds: count > 1 ? rounds : [], skipped: distinctImages(skipped) }
 }
 
 /** What training follows, for batches of `batch`; `hints`: feature maps that a student should keep. */
@@ -194,7 +277,7 @@ function hintsOf(detector: Detector, plan: PrunePlan, ends: readonly string[]): 
 function finetuneTask(detector: Detector, start: Detector, plan: PrunePlan, train: ImageSource, options: PruneOptions): DetectorTask {
   const { teacher, lcp, seed, finetune: { batch } } = options
   if (!teacher) return taskOf(detector, options, batch)
-  const ends = chosenStageEnds(detector, lcp.stageEnds, chooseGroups(detector, options.budget.groups))
+  const ends = chosenStageEnds(detector, lcp.stageEnds, chooseGroups(detector, options.budget))
   const task = taskOf(detector, options, batch, hintsOf(detector, plan, ends))
   if (teacher.auxWeight === 0 || train.dataset.samples.every((s) => s.truth.labels.length === 0)) return task
   return withAuxLoss(task, { networks: auxTasks(detector, start, ends, batch, lcp.aux, seed), batch, weight: teacher.auxWeight, seed })
@@ -224,23 +307,13 @@ export async function prune(detector: Detector, sources: PruneSources, options: 
   const images = sources.train.dataset.samples.length
   if (images < options.finetune.batch) throw new UserError(`split "${sources.train.dataset.split}" has ${images} images, a step of fine-tuning needs ${options.finetune.batch}; choose a smaller --finetune-batch`)
   const before = await measure(detector)
-  const selected = await select(detector, sources.train, options)
-  const start = await recalibrated(detector, selected.detector, selected.plan, sources.train, options)
+  const selected = await selectInRounds(detector, sources, options)
+  const start = await selected.mended()
   const cut = await measure(start)
-  const spent = selected.passes.selection + selected.passes.stage + selected.passes.update
-  const epochs = finetuneEpochs(options.finetune, spent, images)
-  const task = epochs === 0 ? undefined : finetuneTask(detector, start, selected.plan, sources.train, options)
-  const tuned = task && await trainDetector(start, sources.train, sources.val, {
-    ...options,
-    task,
-    epochs,
-    batch: options.finetune.batch,
-    rate: options.finetune.rate,
-    warmup: options.finetune.warmup,
-    optimizer: options.finetune.optimizer,
-  }).finally(() => task.release())
+  const spent = selected.passes.selection + selected.passes.stage + selected.passes.update + selected.between
+  const tuned = await finetune(detector, start, selected.plan, sources, options, finetuneEpochs(options.finetune, spent, images))
   const result = tuned?.detector ?? start
-  const finetune = tuned?.passes ?? 0
+  const passes = { ...selected.passes, finetune: selected.between + (tuned?.passes ?? 0) }
   return {
     plan: selected.plan,
     detector: result,
@@ -249,11 +322,20 @@ export async function prune(detector: Detector, sources: PruneSources, options: 
     cut,
     after: tuned ? await measure(result) : cut,
     stages: selected.stages,
+    rounds: selected.rounds,
     epochs: tuned?.epochs ?? [],
     bestEpoch: tuned?.best ?? 0,
-    passes: { ...selected.passes, finetune, total: spent + finetune },
+    passes: { ...passes, total: spent + (tuned?.passes ?? 0) },
     skipped: distinctImages([...before.skipped, ...selected.skipped, ...(tuned?.skipped ?? [])]),
   }
+}
+
+/** Trains a cut detector; undefined for no epoch. */
+async function finetune(detector: Detector, start: Detector, plan: PrunePlan, sources: Pick<PruneSources, 'train' | 'val'>, options: PruneOptions, epochs: number) {
+  if (epochs === 0) return undefined
+  const task = finetuneTask(detector, start, plan, sources.train, options)
+  const { batch, rate, warmup, optimizer } = options.finetune
+  return trainDetector(start, sources.train, sources.val, { ...options, task, epochs, batch, rate, warmup, optimizer }).finally(() => task.release())
 }
 
 /** Epochs that bring the passes to the wanted total, rounded up to the rival's favour (none where pruning took them all); or those asked for. */

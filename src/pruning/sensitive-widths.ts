@@ -1,5 +1,7 @@
 /** @file Widths by sensitivity: where the outputs suffer least a multiply-accumulate (or parameter) saved, channels go first. */
-import { type Budget, budgetCost, type BudgetOptions, budgetGoals, narrowerWidth } from './budget.ts'
+import type { Budget } from './budget.ts'
+import { budgetCost, type BudgetOptions, budgetGoals } from './goals.ts'
+import { narrowerWidth } from './group-widths.ts'
 import type { ChannelGroup } from './groups.ts'
 import type { GroupSensitivity } from './sensitivity.ts'
 
@@ -52,8 +54,9 @@ export function sensitiveWidths(options: SensitiveOptions): Budget {
     if (!best) throw new Error('the budget was said to be within reach')
     widths[best.index] = best.width
   }
-  const after = cost(widths)
-  return { widths: new Map(groups.map((g, i) => [g.id, widths[i]!])), ratio: widths.reduce((a, w) => a + w, 0) / full.reduce((a, w) => a + w, 0), before, after }
+  const { params, macs } = cost(widths)
+  const ratio = widths.reduce((a, w) => a + w, 0) / full.reduce((a, w) => a + w, 0)
+  return { widths: new Map(groups.map((g, i) => [g.id, widths[i]!])), ratio, before: { params: before.params, macs: before.macs }, after: { params, macs } }
 }
 
 /** The narrowest width that rounding and the limit allow. */

@@ -1,10 +1,11 @@
 /** @file Parameters and MACs of a model as a function of the widths of its channel groups, without cutting anything. */
 import { cloneModel } from '../ir/edit.ts'
 import { type Model, opsetOf, type Value } from '../ir/graph.ts'
+import { savedSize } from '../onnx/save.ts'
 import { lookup } from '../ops/registry.ts'
 import { inferGraph } from '../passes/infer-shapes.ts'
 import { fixShapes, type ModelCost } from '../passes/cost.ts'
-import { isFloat } from '../tensor/dtype.ts'
+import { bytesPerElement, isFloat } from '../tensor/dtype.ts'
 import { sizeOf } from '../tensor/tensor.ts'
 import type { ChannelGroup } from './groups.ts'
 
@@ -48,6 +49,21 @@ function widthParams(model: Model, groups: readonly ChannelGroup[]): (kept: read
   return (kept) => {
     setWidths(kept)
     return { params: params() }
+  }
+}
+
+/**
+ * Bytes of the model's file at given widths, by the bytes of its weights: all else is taken to stay as it is. A cut may drop a few bytes more, or need
+ * some for constants of its own, so what is written has to be looked at.
+ */
+export function widthBytes(model: Model, groups: readonly ChannelGroup[]): (kept: readonly number[]) => number {
+  const { model: shadow, values } = cloneModel(model)
+  const setWidths = widthSetter(values, groups)
+  const weights = (): number => shadow.graph.initializers.reduce((sum, { initializer }) => sum + (initializer && initializer.dtype !== 'string' ? sizeOf(initializer.dims) * bytesPerElement(initializer.dtype) : 0), 0)
+  const others = savedSize(model) - weights()
+  return (kept) => {
+    setWidths(kept)
+    return others + weights()
   }
 }
 

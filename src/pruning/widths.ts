@@ -6,8 +6,11 @@ import type { Detector } from '../train/detector.ts'
 import { createOutputDistance, type OutputDistance, type OutputReading } from '../train/distill.ts'
 import type { Listener } from '../train/events.ts'
 import { imageRuns, type ImageSource } from '../train/source.ts'
-import { type Budget, type BudgetOptions, solveBudget } from './budget.ts'
+import { type Budget, solveBudget } from './budget.ts'
 import { random } from './criteria/random.ts'
+import { meetSize } from './file-size.ts'
+import { type GroupScores, globalShares } from './global-ranking.ts'
+import type { BudgetOptions } from './goals.ts'
 import { wholeReason } from './groups.ts'
 import type { LatencyProfile } from './latency/profile.ts'
 import { solveLatency } from './latency/solve.ts'
@@ -28,8 +31,10 @@ export interface WidthsOptions {
   readonly limit?: number
   /** How the detector's outputs are read: harm is then the error of what they say (see relativeError); default: of all numbers alike. */
   readonly reading?: OutputReading
-  /** In place of the budget's fractions: milliseconds that a run may take, by the model's profile. */
+  /** Milliseconds that a run may take, by the model's profile. */
   readonly latency?: LatencyLimit
+  /** Scores of every unit, where the channels of all groups stand in one order; only with the rule "uniform". */
+  readonly scores?: GroupScores
   readonly seed: number
   readonly listener?: Listener
 }
@@ -39,14 +44,20 @@ export interface LatencyLimit {
   readonly profile: LatencyProfile
 }
 
-/** Widths of one ratio, for fractions or for a latency. */
-export async function uniformWidths(budget: BudgetOptions, latency?: LatencyLimit): Promise<Budget> {
-  return latency ? solveLatency({ ...latency, budget, solve: solveBudget }) : solveBudget(budget)
+/** Widths of one ratio; or, with `scores`, of one threshold on them. */
+export async function uniformWidths(budget: BudgetOptions, latency?: LatencyLimit, scores?: GroupScores): Promise<Budget> {
+  const shares = scores && globalShares(budget.groups, scores)
+  return widthsBy((asked) => solveBudget(asked, shares), budget, latency)
+}
+
+/** Widths by any rule, so that the file's size and the latency hold where they are asked for. */
+async function widthsBy(solve: (budget: BudgetOptions) => Budget, budget: BudgetOptions, latency?: LatencyLimit): Promise<Budget> {
+  return meetSize(budget, async (asked) => (latency ? solveLatency({ ...latency, budget: asked, solve }) : solve(asked)))
 }
 
 /** How many units each group keeps. Channels are ranked at random for the measurement, so that no criterion finds the widths made for it. */
 export async function solveWidths(detector: Detector, source: ImageSource, budget: BudgetOptions, options: WidthsOptions): Promise<{ budget: Budget; skipped: readonly SkippedImage[] }> {
-  if (options.rule === 'uniform') return { budget: await uniformWidths(budget, options.latency), skipped: [] }
+  if (options.rule === 'uniform') return { budget: await uniformWidths(budget, options.latency, options.scores), skipped: [] }
   const samples = shuffled(source.dataset.samples, createRng(`${options.seed}/widths`)).slice(0, options.images)
   const { loader, runs, inputs } = imageRuns(detector, { ...source, dataset: { ...source.dataset, samples } })
   const groups = budget.groups.filter((g) => wholeReason(g) === undefined)
@@ -58,5 +69,5 @@ export async function solveWidths(detector: Detector, source: ImageSource, budge
   })
   const { groups: sensitivity } = await measureSensitivity(detector.model, { ...options, groups, criterion: random, shares: widthShares, inputs: inputs(), runs, distance: measure }).finally(() => distance?.release())
   const solve = (asked: BudgetOptions): Budget => sensitiveWidths({ ...asked, sensitivity, limit: options.limit })
-  return { budget: options.latency ? await solveLatency({ ...options.latency, budget, solve }) : solve(budget), skipped: loader.skipped }
+  return { budget: await widthsBy(solve, budget, options.latency), skipped: loader.skipped }
 }

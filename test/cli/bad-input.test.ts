@@ -152,7 +152,6 @@ describe('data', () => {
 
 describe('prune', () => {
   it.each([
-    [['--remove-params', '0.5', '--remove-macs', '0.5', '--data', 'shapes'], '--remove-params and --remove-macs are both given; give one of them'],
     [['--data', 'shapes'], 'no budget: give --remove-params or --remove-macs'],
     [['--remove-params', '0.5'], '--data is missing'],
     [['--remove-params', '0.99', '--data', 'shapes'], '99% of the parameters cannot be removed: the 7 chosen groups allow'],

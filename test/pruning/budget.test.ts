@@ -2,10 +2,17 @@
 import { describe, expect, it } from 'vitest'
 import type { Model } from '../../src/ir/graph.ts'
 import { modelCost } from '../../src/passes/cost.ts'
-import { bestUnits, solveBudget, widthAt } from '../../src/pruning/budget.ts'
+import { savedSize, serializeModel } from '../../src/onnx/save.ts'
+import { bestUnits, solveBudget } from '../../src/pruning/budget.ts'
+import { assertSize, meetSize } from '../../src/pruning/file-size.ts'
+import { globalShares } from '../../src/pruning/global-ranking.ts'
+import { widthAt } from '../../src/pruning/group-widths.ts'
 import { type ChannelGroup, findGroups } from '../../src/pruning/groups.ts'
+import { solveLatency } from '../../src/pruning/latency/solve.ts'
+import { cutTo } from '../../src/pruning/latency/whole-times.ts'
 import { makePlan } from '../../src/pruning/plan.ts'
 import { applyPlan } from '../../src/pruning/surgery.ts'
+import { uniformWidths } from '../../src/pruning/widths.ts'
 import { Net } from './nets.ts'
 
 /** c1 (32) -> c2 (48) -> head (4), on 6x6 maps. */
@@ -80,6 +87,93 @@ describe('solveBudget', () => {
     expect(() => solveBudget({ model, groups, removeParams: 1 })).toThrow('from 0 to below 1')
     expect(() => solveBudget({ model, groups, removeParams: 0.5, round: 0 })).toThrow('whole number')
     expect(() => solveBudget({ model, groups: findGroups(model), removeParams: 0.5 })).toThrow('"head.w" cannot be cut')
+  })
+})
+
+describe('budgets of channels and of file size', () => {
+  it('counts channels over all groups', () => {
+    const { model, groups } = chain()
+    const { widths } = solveBudget({ model, groups, removeChannels: 0.5, round: 1 })
+    expect([...widths.values()].reduce((a, b) => a + b, 0)).toBe(40)
+    expect([...widths.values()]).toEqual([16, 24])
+    // A unit of three channels counts three.
+    const net = new Net(4, [1, 3, 4, 4])
+    const grouped = net.model(net.conv('head', net.grouped('g', net.conv('c1', net.x, 12), 12, 3), 4, 1))
+    const units = findGroups(grouped).filter((g) => g.prunable)
+    expect(units.map((g) => [g.channels, g.producers[0]!.member.perUnit])).toEqual([[4, 3], [4, 3]])
+    expect([...solveBudget({ model: grouped, groups: units, removeChannels: 0.5, round: 1 }).widths.values()]).toEqual([2, 2])
+    expect(() => solveBudget({ model, groups, removeChannels: 0.95 })).toThrow('95% of the channels cannot be removed: the 2 chosen groups allow 80% at most')
+  })
+
+  it('gives a file of the wanted size, not much smaller than need be', async () => {
+    const { model, groups } = chain()
+    const whole = savedSize(model)
+    expect(serializeModel(model)).toHaveLength(whole)
+    for (const share of [1, 0.9, 0.5, 0.2]) {
+      const maxSize = Math.floor(whole * share)
+      const solved = await uniformWidths({ model, groups, maxSize })
+      const file = serializeModel(applyPlan(model, makePlan(groups, new Map([...solved.widths].map(([id, w]) => [id, Array.from({ length: w }, (_, k) => k)])), { method: 'first' })))
+      expect(file.length).toBeLessThanOrEqual(maxSize)
+      // A step of the second layer alone is a twelfth of the whole and more.
+      expect(maxSize - file.length).toBeLessThan(0.12 * whole)
+    }
+    await expect(uniformWidths({ model, groups, maxSize: 2000 })).rejects.toThrow(/a file of 2\.0 KB \(2000 bytes\) cannot be reached: with the 2 chosen groups at their least widths it takes about 4\.\d KB/)
+  })
+
+  it('looks at the file where the cut adds constants of its own', async () => {
+    const { model, groups } = chain()
+    const asked: number[] = []
+    const real = (kept: ReadonlyMap<string, number>): number => savedSize(cutTo(model, groups, groups.map((g) => kept.get(g.id)!)))
+    // A rule that believes files to be 3,000 bytes smaller than they are.
+    const found = await meetSize({ model, groups, maxSize: 30_000 }, async (options) => {
+      asked.push(options.maxSize!)
+      return solveBudget({ ...options, maxSize: options.maxSize! + 3000 })
+    })
+    expect(real(found.widths)).toBeLessThanOrEqual(30_000)
+    expect(asked.length).toBeGreaterThan(1)
+    expect(asked.every((limit, i) => i === 0 || limit < asked[i - 1]!)).toBe(true)
+    expect(() => assertSize(model, 1000)).toThrow('more than --max-size allows (1000 bytes)')
+  })
+
+  it('meets all that is asked at once, a latency among them', async () => {
+    const { model, groups } = chain()
+    const profile = { estimate: (kept: readonly number[]) => kept[0]! / 8 + kept[1]! / 8, predict: async (kept: readonly number[]) => ({ ms: kept[0]! / 8 + kept[1]! / 8, layers: kept.map((k) => k / 8) }) }
+    const budget = await solveLatency({ profile, limitMs: 8, budget: { model, groups, removeParams: 0.8, removeChannels: 0.1 }, solve: solveBudget })
+    expect(budget.latency!.afterMs).toBeLessThanOrEqual(8)
+    expect(budget.after.params).toBeLessThanOrEqual(0.2 * budget.before.params)
+    // Blocks that cost no time are filled only as far as the rest of the budget allows.
+    const flat = { estimate: () => 1, predict: async () => ({ ms: 1, layers: [1, 1] }) }
+    const filled = await solveLatency({ profile: flat, limitMs: 2, budget: { model, groups, removeParams: 0.5 }, solve: solveBudget })
+    expect(filled.after.params).toBeLessThanOrEqual(0.5 * filled.before.params)
+  })
+})
+
+describe('global ranking', () => {
+  const scoresOf = (groups: readonly ChannelGroup[], of: (group: number, unit: number) => number) => new Map(groups.map((g, i) => [g.id, Float64Array.from({ length: g.channels }, (_, k) => of(i, k))]))
+
+  it('counts the best of all groups by s / mean |s|, worked by hand', () => {
+    const net = new Net(2)
+    const groups = findGroups(net.model(net.conv('head', net.conv('b', net.conv('a', net.x, 4), 2), 2))).slice(0, 2)
+    // a: mean 2.5 -> 0.4, 0.8, 1.2, 1.6; b: mean 300 -> 0.667, 1.333, though all its scores are larger.
+    const shares = globalShares(groups, new Map([[groups[0]!.id, [1, 2, 3, 4]], [groups[1]!.id, [200, 400]]]))
+    expect([0, 1, 2, 3, 4, 5, 6].map((n) => { const s = shares(n / 6); return [s[0]! * 4, s[1]! * 2] })).toEqual([[0, 0], [1, 0], [1, 1], [2, 1], [3, 1], [3, 2], [4, 2]])
+    const dead = globalShares(groups, new Map([[groups[0]!.id, [0, 0, 0, 0]], [groups[1]!.id, [1, 1]]]))
+    expect(dead(1 / 3)).toEqual([0, 1])
+  })
+
+  it('takes from the group whose channels are alike least, keeps minimum and rounding, and meets the budget as one ratio does', async () => {
+    const { model, groups } = chain()
+    // Half of the first group stands out; the second group's channels are all alike.
+    const scores = scoresOf(groups, (i, k) => (i === 0 ? (k < 16 ? 10 : 0.1) : 1))
+    for (const fraction of [0.2, 0.5, 0.8]) {
+      const { widths, after, before } = await uniformWidths({ model, groups, removeParams: fraction }, undefined, scores)
+      expect(after.params).toBeLessThanOrEqual((1 - fraction) * before.params)
+      for (const w of widths.values()) expect([w % 8, w >= 8]).toEqual([0, true])
+      expect(before.params - after.params - fraction * before.params).toBeLessThan(0.2 * before.params)
+    }
+    const { widths } = await uniformWidths({ model, groups, removeParams: 0.45 }, undefined, scores)
+    expect([...widths.values()]).toEqual([16, 48])
+    expect([...(await uniformWidths({ model, groups, removeParams: 0.45 })).widths.values()]).not.toEqual([16, 48])
   })
 })
 

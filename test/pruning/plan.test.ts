@@ -4,8 +4,7 @@ import type { Model } from '../../src/ir/graph.ts'
 import { findGroups } from '../../src/pruning/groups.ts'
 import { composePlans, makePlan, parsePlan, type PrunePlan } from '../../src/pruning/plan.ts'
 import { applyPlan } from '../../src/pruning/surgery.ts'
-import { chooseGroups } from '../../src/pruning/prune.ts'
-import type { Detector } from '../../src/train/detector.ts'
+import { chooseGroups } from '../../src/pruning/request.ts'
 import { tensor } from '../../src/tensor/tensor.ts'
 import { UserError } from '../../src/tensor/error.ts'
 import { Net } from './nets.ts'
@@ -183,7 +182,7 @@ describe('plans', () => {
     const model = net.model(net.conv('head', net.act('Relu', y), 2, 1))
     const remedy = 'the model cannot be pruned: QuantizeLinear "q": the model is quantized; prune the float model, then quantize the pruned one'
     expect(() => applyPlan(model, planOf(chain()))).toThrow(new UserError(remedy))
-    expect(() => chooseGroups({ model } as Detector, 'all')).toThrow(new UserError(remedy))
+    expect(() => chooseGroups({ model }, { groups: 'all' })).toThrow(new UserError(remedy))
   })
 
   it('compose only in order', () => {

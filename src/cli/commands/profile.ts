@@ -1,12 +1,12 @@
 /** @file espalier profile: how long each layer takes on this machine as its channels shrink. */
 import type { LatencyProfile } from '../../pruning/latency/profile.ts'
-import { chooseGroups } from '../../pruning/prune.ts'
+import { chooseGroups } from '../../pruning/request.ts'
 import { layerKey } from '../../runtime/layer-times.ts'
 import { defineCommand } from '../command.ts'
 import { cacheField, openProfile } from '../latency.ts'
 import { openModel } from '../open-model.ts'
 import { costOf } from '../plan-report.ts'
-import { budgetFields } from '../prune-options.ts'
+import { budgetFields } from '../budget-options.ts'
 import { percent, shortened, table } from '../table.ts'
 import { machine } from './bench.ts'
 
@@ -19,7 +19,7 @@ export default defineCommand({
   async run(options, [path = ''], context) {
     const { model } = await openModel(path)
     costOf(model, path)
-    const groups = chooseGroups({ model }, options.groups)
+    const groups = chooseGroups({ model }, options)
     const { profile, cache } = await openProfile({ model, path, groups, options, context })
     const layers = distinctLayers(profile, groups.map((g) => g.channels))
     const whole = profile.whole.map(({ share, measuredMs, predictedMs }) => ({ share: share ?? null, measuredMs, predictedMs }))

@@ -6,24 +6,26 @@ import { criterionNamed, methodNames } from '../../pruning/criteria/registry.ts'
 import { lcpDefaults } from '../../pruning/lcp/options.ts'
 import { stageEndsOf } from '../../pruning/lcp/run.ts'
 import { parsePlan, type PrunePlan } from '../../pruning/plan.ts'
-import { chooseGroups, type PruneOptions, select } from '../../pruning/prune.ts'
+import { type PruneOptions, rankingScores, selectInRounds } from '../../pruning/prune.ts'
+import { budgetOptions, chooseGroups } from '../../pruning/request.ts'
 import { applyPlan } from '../../pruning/surgery.ts'
 import { uniformWidths } from '../../pruning/widths.ts'
 import { nodeRuntime } from '../../runtime/node.ts'
 import { nodeStore } from '../../storage/node.ts'
 import { UserError } from '../../tensor/error.ts'
 import { detectionsName } from '../../metrics/detections-file.ts'
+import { budgetFields, budgetKeys, budgetOf, roundFields, roundsOf, savePruned, sizeJson, sizeText } from '../budget-options.ts'
 import { certificateOf } from '../certificate.ts'
 import { defineCommand } from '../command.ts'
 import { detectionsFile } from '../detections.ts'
 import { cardRequest, detectorFields } from '../detector-options.ts'
 import type { CommonOptions } from '../command.ts'
 import type { Context } from '../context.ts'
-import { choice, flag, type OptionsOf, text } from '../fields.ts'
+import { choice, flag, flagName, type OptionsOf, text } from '../fields.ts'
 import { allSkipped, costTable, skippedJson, tellSkipped } from '../measures.ts'
 import { fileIdentity, openDetector, openModel } from '../open-model.ts'
 import { dataFields, openData, skippedOf, splitField } from '../open-source.ts'
-import { budgetFields, budgetKeys, budgetOf, finetuneFields, finetuneOf, lcpFields, lcpOf } from '../prune-options.ts'
+import { finetuneFields, finetuneOf, lcpFields, lcpOf } from '../prune-options.ts'
 import { costOf, planReport, planText, widthsOf } from '../plan-report.ts'
 import { latencyText, measureBudget, openLatency } from '../latency.ts'
 import { runPruning } from '../prune-run.ts'
@@ -43,6 +45,7 @@ const fields = {
   ...detectorFields,
   method: choice(methodNames, 'how channels are chosen', 'lcp'),
   ...budgetFields,
+  ...roundFields,
   plan: text('FILE', 'replay the surgery of a plan on the model it was made for; needs no data, but proves the cut on images of --data too'),
   dryRun: flag('choose channels and write RUN/plan.json with the record and the log, but no model'),
   ...finetuneFields,
@@ -62,13 +65,14 @@ export default defineCommand({
     'prune runs/base/model.onnx --data data/bccd --remove-params 0.7 --dry-run --out runs/plan',
     'prune faces.onnx --data photos --labels teacher --method l1 --remove-macs 0.3 --out runs/faces',
     'prune runs/base/model.onnx --data data/bccd --speedup 2 --threads 1 --out runs/twice',
+    'prune runs/base/model.onnx --data data/bccd --max-size 3MB --keep "stem.*,head.*" --rounds 3 --out runs/small',
     'prune any.onnx --method l1 --remove-macs 0.3 --out runs/unmeasured',
     'prune runs/base/model.onnx --plan runs/lcp/plan.json --out runs/replayed',
   ],
   details: 'Writes RUN/pruned.onnx, RUN/plan.json and RUN/run.json. Before anything is written, the cut is proven to equal zeroing the channels. '
     + 'Without --data (--method l1 or random) any ONNX model is cut and proven, but nothing is trained or measured.',
   async run(options, [path = ''], context, given) {
-    if (options.plan !== undefined) return replay(path, options.plan, options, context)
+    if (options.plan !== undefined) return replay(path, options.plan, options, context, given)
     if (options.data === undefined) return pruneUnmeasured(path, options, given, context, files)
     await chooseAndPrune(path, { ...options, data: options.data }, context)
   },
@@ -78,7 +82,8 @@ export default defineCommand({
 const files = ['pruned.onnx', 'pruned.onnx.data', 'plan.json', detectionsName]
 
 async function chooseAndPrune(path: string, options: Options & { readonly data: string }, context: Context): Promise<void> {
-  const asked = budgetOf(options)
+  const asked = budgetOf(options, options.epsilon)
+  const rounds = roundsOf(options, asked)
   const criterion = criterionNamed(options.method)
   const run = await openRunFolder(options.out, { force: options.force, files, command: `prune ${path} ${JSON.stringify(options)}` })
   const { detector, unfolded } = await openDetector(path, { request: await cardRequest(options), session: sessionOptions(options, path), note: context.note })
@@ -87,16 +92,16 @@ async function chooseAndPrune(path: string, options: Options & { readonly data: 
   const follows = followsOf(detector, options, path)
   const finetune = finetuneOf(options, follows)
   const lcp = criterion.needs === 'gradients' ? lcpOf(options, follows) : lcpDefaults
-  const tunes = !options.dryRun && (finetune.epochs > 0 || finetune.totalPasses !== undefined)
+  if (asked.adaptive && lcp.select !== 'greedy') throw new UserError(`--epsilon alone leaves it to greedy selection how many channels stay, and --method ${options.method} selects otherwise here; give --select greedy with a method that has it, or a budget such as --remove-params 0.7`)
+  const tunes = (rounds.count > 1 && rounds.epochs > 0) || (!options.dryRun && (finetune.epochs > 0 || finetune.totalPasses !== undefined))
   const trains = criterion.needs === 'gradients' || tunes
   const teacher = trains && follows === 'teacher' ? teacherOf(detector, options, path) : undefined
   if (trains) assertTrainableWith(detector, teacher, criterion.needs === 'gradients' ? lcp.batch : finetune.batch)
-  const { round, removeParams, removeMacs } = asked
   const { model } = detector
-  const groups = chooseGroups(detector, asked.groups)
+  const groups = chooseGroups(detector, asked)
   if (criterion.needs === 'gradients') stageEndsOf(detector, lcp, groups, path)
   const latency = await openLatency({ model, path, groups, options, context, listener: both(context.listener, run.listener) })
-  await uniformWidths({ model, groups, round, removeParams, removeMacs }, latency)
+  if (!asked.adaptive) await uniformWidths(budgetOptions(model, groups, asked), latency, rankingScores({ criterion, budget: asked, seed: options.seed }, groups))
   const budget = { ...asked, latency }
   const images = await openPruneImages({ detector, options, threshold: labelThresholdOf(options, detector.card), readsLabels: trains && follows === 'labels', keep: options.finetuneKeep, context, log: run.log })
   const { train, test } = images.sources
@@ -109,6 +114,7 @@ async function chooseAndPrune(path: string, options: Options & { readonly data: 
     budget,
     lcp,
     finetune,
+    rounds,
     teacher,
     // Behind NMS in the graph outputs are choices, and say nothing entry by entry.
     ...(options.widths === 'sensitive' && detector.card.decoder.type !== 'nms' && { reading: readingOf(detector, path) }),
@@ -121,30 +127,34 @@ async function chooseAndPrune(path: string, options: Options & { readonly data: 
   const origin = { model: path, method: options.method, arch: detector.card.architecture, data: options.data, split: test.dataset.split, seed: options.seed, options, ...(criterion.needs === 'gradients' && { lcp }), versions: await versionsOf(options) }
   await run.during(async () => {
     const start = performance.now()
-    const sources = await images.label({ train: criterion.needs === 'gradients' || !options.dryRun, measured: !options.dryRun }, pruning)
+    const sources = await images.label({ train: trains || !options.dryRun, measured: !options.dryRun }, pruning)
     if (options.dryRun) {
-      const selected = await select(detector, sources.train, pruning)
+      const selected = await selectInRounds(detector, sources, pruning)
       const plan: PrunePlan = { ...selected.plan, model: identity }
       const skipped = allSkipped(...skippedOf(sources), selected.skipped)
       tellSkipped(skipped, context, run.log)
       const after = costOf(selected.detector.model, path)
       const outcome = latency && await measureBudget({ before: model, after: selected.detector.model, path }, selected.budget, latency, options, context)
-      const json = { measured: false, before, after, widths: widthsOf(detector.model, plan), passes: selected.passes, ...(outcome && { latency: outcome }), seconds: (performance.now() - start) / 1000, plan: join(run.path, 'plan.json'), ...skippedJson(skipped) }
-      await run.finish({ 'plan.json': planText(plan) }, { ...json, stages: selected.stages, ...origin })
-      return context.result(json, `${planReport(json.widths, before, after)}${outcome ? `\n\n${latencyText(outcome)}` : ''}\n\nplan written to ${json.plan}`)
+      const size = sizeJson(selected.detector.model, budget)
+      const json = { measured: false, before, after, widths: widthsOf(detector.model, plan), passes: { ...selected.passes, finetune: selected.between }, ...(outcome && { latency: outcome }), ...(size && { size }), seconds: (performance.now() - start) / 1000, plan: join(run.path, 'plan.json'), ...skippedJson(skipped) }
+      await run.finish({ 'plan.json': planText(plan) }, { ...json, stages: selected.stages, ...(selected.rounds.length > 0 && { rounds: selected.rounds }), ...origin })
+      return context.result(json, `${planReport(json.widths, before, after)}${outcome ? `\n\n${latencyText(outcome)}` : ''}${size ? `\n\n${sizeText(size)}` : ''}\n\nplan written to ${json.plan}`)
     }
     const { result, plan, json: measured, details } = await runPruning({ detector, unfolded, file: path, identity, sources, pruning, context, log: run.log })
     const outcome = latency && await measureBudget({ before: model, after: result.detector.model, path }, result.budget, latency, options, context)
-    const json = { ...measured, labels: images.labels, ...(outcome && { latency: outcome }), seconds: (performance.now() - start) / 1000 }
+    const size = sizeJson(result.detector.model, budget)
+    const json = { ...measured, labels: images.labels, ...(outcome && { latency: outcome }), ...(size && { size }), seconds: (performance.now() - start) / 1000 }
     const { cut, after } = result
-    await run.finish({ 'pruned.onnx': (target) => saveModel(nodeStore(), target, result.detector.model), 'plan.json': planText(plan), ...detectionsFile(after, origin.split, detector.card.classes) }, { ...json, ...details, ...origin })
-    context.result(json, `${costTable({ before: result.before, cut, after })}\n\n${outcome ? `${latencyText(outcome)}\n\n` : ''}${options.method}, ${result.passes.total} passes over images, measured on split "${origin.split}"${images.labels === 'teacher' ? ' against the unpruned detector\'s own detections' : ''}; written to ${run.path}`)
+    await run.finish({ 'pruned.onnx': (target) => savePruned(target, result.detector.model, budget), 'plan.json': planText(plan), ...detectionsFile(after, origin.split, detector.card.classes) }, { ...json, ...details, ...origin })
+    context.result(json, `${costTable({ before: result.before, cut, after })}\n\n${outcome ? `${latencyText(outcome)}\n\n` : ''}${size ? `${sizeText(size)}\n\n` : ''}${options.method}, ${result.passes.total} passes over images, measured on split "${origin.split}"${images.labels === 'teacher' ? ' against the unpruned detector\'s own detections' : ''}; written to ${run.path}`)
   })
 }
 
-async function replay(path: string, planFile: string, options: Options, context: Context): Promise<void> {
+async function replay(path: string, planFile: string, options: Options, context: Context, given: ReadonlySet<string>): Promise<void> {
   const extra = budgetKeys.find((key) => options[key] !== undefined)
   if (extra !== undefined) throw new UserError('--plan replays a cut as it is; give either --plan or a budget')
+  const idle = [...Object.keys(roundFields), 'keep', 'ranking'].find((key) => given.has(key))
+  if (idle !== undefined) throw new UserError(`--${flagName(idle)} has no meaning with --plan, which replays a cut as it is; leave it out`)
   const start = performance.now()
   const run = await openRunFolder(options.out, { force: options.force, files, command: `prune ${path} --plan ${planFile}` })
   const plan = parsePlan(await nodeStore().readText(planFile), planFile)

@@ -1,5 +1,7 @@
 /** @file Widths for a latency: any rule of widths on the smooth estimate, set right by the times of the layers it comes to. */
-import { type Budget, type BudgetOptions, budgetCost, leastWidths, unreachableLatency, widerWidth } from '../budget.ts'
+import type { Budget } from '../budget.ts'
+import { asksForShares, type BudgetOptions, budgetCost, budgetGoals, unreachableLatency } from '../goals.ts'
+import { leastWidths, widerWidth } from '../group-widths.ts'
 import type { LatencyProfile } from './profile.ts'
 
 /** Rounds of solving, timing the layers that come out, and setting the estimate right. */
@@ -45,14 +47,22 @@ export async function solveLatency({ profile, limitMs, budget: options, solve }:
     // Past the rounds, ever narrower until the limit is met, which the least widths do.
     scale = ms > limitMs ? Math.max(right, scale * (round < rounds ? 1.005 : 1.05)) : right
   }
-  const kept = await fillBlocks(best!.kept, { profile, limitMs, budget: options })
+  const kept = await fillBlocks(best!.kept, { profile, limitMs, budget: options, met: otherGoals(options) })
   const { ms } = await profile.predict(kept)
   const { params, macs } = budgetCost(options)(kept)
   return { ...best!.budget, widths: new Map(groups.map((g, i) => [g.id, kept[i]!])), after: { params, macs }, latency: { limitMs, beforeMs, afterMs: ms } }
 }
 
-/** Each width goes to the next larger one as long as that is no slower. */
-async function fillBlocks(start: readonly number[], { profile, limitMs, budget }: Omit<LatencyBudgetOptions, 'solve'>): Promise<number[]> {
+/** Whether widths meet what the budget asks for beside the latency. */
+function otherGoals(options: BudgetOptions): (kept: readonly number[]) => boolean {
+  if (!asksForShares(options)) return () => true
+  const cost = budgetCost(options)
+  const goals = budgetGoals(options, cost(leastWidths(options)), cost(options.groups.map((g) => g.channels)))
+  return (kept) => goals.met(cost(kept))
+}
+
+/** Each width goes to the next larger one as long as that is no slower, and the rest of the budget holds. */
+async function fillBlocks(start: readonly number[], { profile, limitMs, budget, met }: Omit<LatencyBudgetOptions, 'solve'> & { readonly met: (kept: readonly number[]) => boolean }): Promise<number[]> {
   let kept = [...start]
   let now = await profile.predict(kept)
   for (let changed = true; changed; ) {
@@ -60,6 +70,7 @@ async function fillBlocks(start: readonly number[], { profile, limitMs, budget }
     for (const [i, group] of budget.groups.entries()) {
       for (let wider = widerWidth(group, kept[i]!, budget); wider > kept[i]!; wider = widerWidth(group, wider, budget)) {
         const next = kept.map((w, k) => (k === i ? wider : w))
+        if (!met(next)) break
         const then = await profile.predict(next)
         if (slower(then.layers, now.layers) || then.ms > limitMs) break
         kept = next

@@ -46,7 +46,7 @@ export interface LcpOutcome {
   readonly stages: readonly StageLog[]
 }
 
-/** Prunes `groups` of the baseline to `widths` (units kept, by group id). */
+/** Prunes `groups` of the baseline to `widths` (units kept, by group id); a group without a width keeps what greedy selection chooses until the loss settles. */
 export async function runLcp(w: Workspace, criterion: Criterion, groups: readonly ChannelGroup[], widths: ReadonlyMap<string, number>): Promise<LcpOutcome> {
   const kept = new Map<string, readonly number[]>()
   const stages: StageLog[] = []
@@ -61,7 +61,7 @@ export async function runLcp(w: Workspace, criterion: Criterion, groups: readonl
     const log = { layers: [] as LayerLog[], updates: [] as number[], rounds: 0 }
     const tuned = w.options.stageEpochs > 0 ? await tuneStage(w, working, aux, ++round) : { detector: working, losses: {} }
     working = tuned.detector
-    const cuts = stage.groups.filter((g) => widths.get(g.id)! < g.channels)
+    const cuts = stage.groups.filter((g) => widths.get(g.id) !== g.channels)
     for (const set of sweep === 'stage' ? [cuts] : cuts.map((g) => [g])) {
       if (set.length === 0) continue
       const result = await pruneSet(w, criterion, working, set.map((g) => g.id), groups, widths, kept, aux, ++round)

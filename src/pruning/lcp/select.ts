@@ -28,6 +28,7 @@ export interface Question {
   readonly criterion: Criterion
   readonly groups: readonly ChannelGroup[]
   readonly layers: readonly Layer[]
+  /** Units to keep, by group id; without one, greedy selection stops where the loss settles. */
   readonly widths: ReadonlyMap<string, number>
 }
 
@@ -58,7 +59,7 @@ export async function selectGreedy(w: Workspace, working: Detector, question: Qu
   const scorer = await createScorer(w, working, question.layers, aux)
   const updater = await createUpdater(w, working, question.layers, aux, { initial: (name) => zeroed.get(name)!, masks: new Map([...masks].map(([weight, t]) => [weight, t.dims])) })
   const chosen = new Map(question.groups.map((g) => [g.id, new Set<number>()]))
-  const open = (g: ChannelGroup): number => question.widths.get(g.id)! - chosen.get(g.id)!.size
+  const open = (g: ChannelGroup): number => (question.widths.get(g.id) ?? g.channels) - chosen.get(g.id)!.size
   try {
     let first: Scores | undefined
     const losses: number[] = []

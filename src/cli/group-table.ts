@@ -46,6 +46,7 @@ function legendOf(groups: readonly CostedGroup[]): string[] {
   const several = groups.map(({ group }) => unitsText(group)).find((text) => text.includes('x'))
   return [
     'params, MACs: what the model is relieved of when one channel goes',
+    'prune --keep NAMES leaves groups and layers whole, by any name that is here or in --json; * stands for any letters',
     ...(several === undefined ? [] : [`channels "${several}": ${several.replace('x', 'units of ')} channels each, which can only go together`]),
     ...(groups.some(({ group }) => group.coupled) ? ['kind: inner, made by one layer; coupled, a stream that several layers write to (cut with prune --groups all)'] : []),
   ]

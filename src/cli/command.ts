@@ -32,11 +32,19 @@ export interface CommandSpec<F extends Fields> {
 
 export interface LoadedCommand {
   configure(sub: Command, streams: Streams): void
+  /** By name, those that every command has among them. */
+  readonly fields: Fields
+  /** Runs within another command, with options by name; throws what the command line reports. */
+  invoke(options: Readonly<Record<string, unknown>>, args: readonly string[], context: Context): Promise<void>
 }
 
 export function defineCommand<F extends Fields>(spec: CommandSpec<F>): LoadedCommand {
   const fields: F & typeof commonFields = { ...spec.fields, ...commonFields }
   return {
+    fields,
+    async invoke(raw, args, context) {
+      await spec.run(parseOptions(fields, raw) as OptionsOf<F> & CommonOptions, args, context, new Set(Object.keys(raw)))
+    },
     configure(sub, streams) {
       sub.helpOption('-h, --help', 'print this help')
       if (spec.details !== undefined) sub.description(`${sub.description()} ${spec.details}`)

@@ -37,10 +37,6 @@ export function choice<T extends string>(values: readonly T[], about: string, fa
   return { ...word(values), schema: word(values).schema.default(fallback as never), about, fallback, required: false }
 }
 
-export function requiredChoice<T extends string>(values: readonly T[], about: string): Field<T> {
-  return { ...word(values), about, required: true }
-}
-
 export function optionalChoice<T extends string>(values: readonly T[], about: string): Field<T | undefined> {
   return { ...word(values), schema: word(values).schema.optional(), about, required: false }
 }

@@ -58,6 +58,25 @@ describe('train and finetune', () => {
   })
 })
 
+describe('train --like', () => {
+  it('trains the shape of a pruned file from fresh weights', async () => {
+    const pruned = join(folder, 'shape/pruned.onnx')
+    await cliJson('prune', model, '--method', 'l1', '--remove-params', '0.5', '--out', join(folder, 'shape'))
+    const run = join(folder, 'like')
+    const json = await cliJson('train', '--like', pruned, ...few, '--epochs', '1', '--lr', '1e-9', '--seed', '2', '--out', run)
+    const shapesOf = async (path: string) => (await loadModel(nodeStore(), path)).graph.initializers.map((v) => [v.name, v.initializer!.dims])
+    expect(await shapesOf(join(run, 'model.onnx'))).toEqual(await shapesOf(pruned))
+    expect(readJson(join(run, 'run.json'))).toMatchObject({ method: 'train', arch: 'ssd-small', params: json.params, like: pruned, modelSha256: expect.stringMatching(/^[0-9a-f]{64}$/) })
+    const weightOf = async (path: string) => (await loadModel(nodeStore(), path)).graph.initializers.find((v) => v.name === 'layer2.0.conv1.weight')!.initializer!.data as Float32Array
+    expect((await weightOf(join(run, 'model.onnx'))).some((v) => v !== 0)).toBe(true)
+    expect(await weightOf(join(run, 'model.onnx'))).not.toEqual(await weightOf(pruned))
+    const refused = async (...argv: string[]) => (await cli('train', ...argv, ...few, '--out', join(folder, 'no'))).err
+    expect(await refused()).toContain('neither --arch nor --like is given; give one of them, for instance --arch ')
+    expect(await refused('--like', pruned, '--arch', 'ssd-small')).toContain('--arch and --like are both given; give one of them')
+    expect(await refused('--like', pruned, '--size', '160')).toContain('--size has no meaning with --like')
+  })
+})
+
 describe('--keep last', () => {
   it('does not look at val, which then may be what is measured; training is the same', async () => {
     const drawings = await Promise.all([0, 1, 2, 3].map((i) => drawing(i, 'jpeg')))

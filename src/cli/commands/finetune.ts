@@ -6,7 +6,7 @@ import type { Context } from '../context.ts'
 import { cardRequest, detectorFields } from '../detector-options.ts'
 import type { OptionsOf } from '../fields.ts'
 import { finetuneTask, finetuneTeacherFields, openTeacher, refuseUntaught } from '../finetune-teacher.ts'
-import { openDetector } from '../open-model.ts'
+import { fileIdentity, openDetector } from '../open-model.ts'
 import { dataFields, openData, openTrainingData, splitField, type TrainingData } from '../open-source.ts'
 import { chooseOptimizer } from '../optimizer-options.ts'
 import { openPruneImages } from '../prune-sources.ts'
@@ -41,7 +41,7 @@ export default defineCommand({
     const { labels, images } = await openImages(detector, teacher, options, run, context)
     await runTraining({
       detector, file: path, task, images, options, optimizing, run, context,
-      extra: { model: path, teacher: options.teacher, labels },
+      extra: { model: path, modelSha256: (await fileIdentity(path)).sha256, teacher: options.teacher, labels },
       against: labels === 'teacher' ? 'the teacher\'s own detections' : undefined,
       measureBefore: true,
     })

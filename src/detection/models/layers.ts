@@ -4,10 +4,15 @@ import type { Builder } from '../../ops/builder.ts'
 import type { Rng } from '../../tensor/rng.ts'
 import { f32, sizeOf } from '../../tensor/tensor.ts'
 
+/** Random weights of one layer, for any dims: those of a pruned layer too. */
+export type Draw = (dims: readonly number[]) => Float32Array
+
 /** What layers are made with: where nodes go and where random weights come from. */
 export interface Maker {
   readonly b: Builder
   readonly rng: Rng
+  /** Takes down how each random weight was drawn, by its name. */
+  readonly draws?: Map<string, Draw>
 }
 
 export interface ConvOptions {
@@ -29,15 +34,24 @@ export function conv(m: Maker, x: Value, name: string, options: ConvOptions): Va
   if (typeof channels !== 'number') throw new Error(`the channels of "${x.name}" are not known`)
   const pad = options.pad ?? ((k - 1) / 2) * dilation
   const dims = [out, channels, k, k]
-  const rng = m.rng.fork(name)
-  const kaiming = Math.sqrt(2 / (out * k * k))
-  const glorot = Math.sqrt(6 / ((out + channels) * k * k))
-  const draw = options.init === 'xavier' ? () => rng.uniform(-glorot, glorot) : () => kaiming * rng.normal()
-  const weight = m.b.constant(f32(Float32Array.from({ length: sizeOf(dims) }, draw), dims), `${name}.weight`)
+  const draw = drawFrom(() => m.rng.fork(name), options.init ?? 'kaiming')
+  m.draws?.set(`${name}.weight`, draw)
+  const weight = m.b.constant(f32(draw(dims), dims), `${name}.weight`)
   const bias = options.bias ? m.b.constant(f32(new Float32Array(out)), `${name}.bias`) : undefined
   return m.b.op('Conv', bias ? [x, weight, bias] : [x, weight], {
     kernel_shape: [k, k], strides: [stride, stride], pads: [pad, pad, pad, pad], dilations: [dilation, dilation], group: 1,
   }, name)
+}
+
+/** dims: [out, in, k, k] */
+function drawFrom(start: () => Rng, init: 'kaiming' | 'xavier'): Draw {
+  return (dims) => {
+    const rng = start()
+    const [out = 1, channels = 1, ...kernel] = dims
+    const kaiming = Math.sqrt(2 / (out * sizeOf(kernel)))
+    const glorot = Math.sqrt(6 / ((out + channels) * sizeOf(kernel)))
+    return Float32Array.from({ length: sizeOf(dims) }, init === 'xavier' ? () => rng.uniform(-glorot, glorot) : () => kaiming * rng.normal())
+  }
 }
 
 /** BatchNormalization named `name`, fresh: scale 1, bias 0, mean 0, variance 1. */

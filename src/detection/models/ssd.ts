@@ -5,7 +5,7 @@ import { UserError } from '../../tensor/error.ts'
 import { createRng } from '../../tensor/rng.ts'
 import { type DetectorCard, writeCard } from '../card.ts'
 import { boxesPerCell, ssdLevels } from '../default-boxes.ts'
-import { conv, type Maker } from './layers.ts'
+import { conv, type Draw, type Maker } from './layers.ts'
 
 /** Opset of the models made here: every runtime of the last four years reads it. */
 const modelOpset = 17
@@ -34,6 +34,8 @@ export interface DetectorOptions {
   readonly seed: number
   /** Input side, pixels. */
   readonly size?: number
+  /** Takes down how each random weight was drawn, by its name. */
+  readonly draws?: Map<string, Draw>
 }
 
 /** ImageNet's channel statistics, RGB, 0..255. */
@@ -47,7 +49,7 @@ const imagenetStd = [58.395, 57.12, 57.375]
 export function buildSsd(architecture: SsdArchitecture, options: DetectorOptions): Model {
   const size = options.size ?? architecture.size
   const b = new Builder(new Graph(architecture.name), modelOpset)
-  const m: Maker = { b, rng: createRng(`${options.seed}/weights`) }
+  const m: Maker = { b, rng: createRng(`${options.seed}/weights`), draws: options.draws }
   const image = b.input('image', 'float32', ['N', 3, size, size])
   const trunk = architecture.trunk(m, image)
   const smallest = trunk.features.at(-1)!.shape?.slice(2) ?? []

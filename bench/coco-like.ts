@@ -16,13 +16,13 @@ export interface CocoLike {
 /** The case of the goals. */
 export const cocoSized: CocoLike = { seed: 'coco-like', images: 5000, classes: 80, objects: 7.3, detections: 100 }
 
-interface Box {
+export interface Box {
   label: number
   /** x, y, width, height. */
   bbox: number[]
 }
 
-interface LikeImage {
+export interface LikeImage {
   truth: (Box & { area: number; crowd: boolean })[]
   detections: (Box & { score: number })[]
 }
@@ -37,7 +37,7 @@ const sizes = [[0.41, 6, 32], [0.34, 32, 96], [0.25, 96, 380]] as const
  * Detections: most objects are found, some twice or under another class, the rest are strays of low score. Scores have three
  * decimals, so that many are equal.
  */
-function* imagesOf(like: CocoLike): Generator<LikeImage> {
+export function* imagesOf(like: CocoLike): Generator<LikeImage> {
   const rng = createRng(like.seed)
   const harmonic = Array.from({ length: like.classes }, (_, k) => 1 / (k + 1)).reduce<number[]>((sums, v) => [...sums, (sums.at(-1) ?? 0) + v], [])
   const anyClass = (): number => {

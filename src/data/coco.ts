@@ -1,27 +1,10 @@
 /** @file COCO data sets: annotations/instances_<split>.json and images/. */
-import { z } from 'zod'
 import type { Dataset, Sample } from '../detection/annotation.ts'
 import type { Store } from '../storage/store.ts'
 import { UserError } from '../tensor/error.ts'
+import { type CocoInstances, keyOf, readInstances } from './coco-instances.ts'
 import { everything, join, type ReadOptions } from './files.ts'
 import { buildTruth, type LabelledBox } from './truth.ts'
-
-const id = z.union([z.int(), z.string()])
-const instancesSchema = z.object({
-  images: z.array(z.object({ id, file_name: z.string().min(1), width: z.number().positive(), height: z.number().positive() })),
-  annotations: z.array(
-    z.object({
-      id: id.optional(),
-      image_id: id,
-      category_id: z.int(),
-      bbox: z.tuple([z.number(), z.number(), z.number(), z.number()]),
-      area: z.number().optional(),
-      iscrowd: z.union([z.number(), z.boolean()]).optional(),
-    }),
-  ),
-  categories: z.array(z.object({ id: z.int(), name: z.string().min(1) })).min(1),
-})
-type Instances = z.infer<typeof instancesSchema>
 
 const fileName = /^instances_(.+)\.json$/
 
@@ -55,12 +38,12 @@ export async function readCoco(options: ReadOptions): Promise<Dataset> {
   const { store, base, split } = options
   const files = (await splitFiles(store, base)).filter((file) => split === everything || file.name === split)
   const problems: string[] = []
-  const contents: { raw: string; path: string; instances: Instances }[] = []
-  for (const file of files) contents.push({ ...file, instances: parseInstances(await store.readText(file.path), file.path) })
+  const contents: { raw: string; instances: CocoInstances }[] = []
+  for (const { raw, path } of files) contents.push({ raw, instances: await readInstances(store, path) })
 
   const names = new Map<number, string>()
-  for (const { path, instances } of contents) {
-    for (const { id: key, name } of instances.categories) {
+  for (const { instances: { path, categories } } of contents) {
+    for (const { id: key, name } of categories) {
       const before = names.get(key)
       if (before !== undefined && before !== name) throw new UserError(`${path}: category ${key} is "${name}" here and "${before}" before; give each category its own id`)
       names.set(key, name)
@@ -71,51 +54,66 @@ export async function readCoco(options: ReadOptions): Promise<Dataset> {
   const locate = imageFinder(store, base)
   const samples: Sample[] = []
   const taken = new Set<string>()
-  for (const { raw, path, instances } of contents) {
-    const objects = groupObjects(instances, path, labels, names, problems)
+  for (const { raw, instances } of contents) {
+    const objectsOf = objectFinder(instances, labels, names, problems)
     for (const image of instances.images) {
       const found = await locate(image.file_name, raw)
       if (found === undefined) {
-        problems.push(`${path}: image ${image.id}: ${image.file_name} is missing under ${join(base, 'images')} and ${base || '.'}; dropped`)
+        problems.push(`${instances.path}: image ${image.id}: ${image.file_name} is missing under ${join(base, 'images')} and ${base || '.'}; dropped`)
         continue
       }
       // Ids are unique in a file only: over all splits, a second use is named by its file.
       const key = taken.has(String(image.id)) ? `${raw}/${image.id}` : String(image.id)
       taken.add(key)
-      const truth = buildTruth(objects.get(String(image.id)) ?? [], image.width, image.height, problems)
+      const truth = buildTruth(objectsOf(image.id), image.width, image.height, problems)
       samples.push({ id: key, path: found, width: image.width, height: image.height, truth })
     }
   }
   return { format: 'coco', split, classes: ordered.map((key) => names.get(key)!), samples, problems, skipped: [] }
 }
 
-function groupObjects(instances: Instances, path: string, labels: Map<number, number>, names: Map<number, string>, problems: string[]): Map<string, LabelledBox[]> {
-  const images = new Set<string>()
-  for (const { id: key } of instances.images) {
-    if (images.has(String(key))) throw new UserError(`${path}: image id ${key} is used twice; ids must be unique`)
-    images.add(String(key))
+/** The objects of an image by its id. Throws UserError for ids that are used twice and categories that are not there; annotations of no image are told in `problems`. */
+function objectFinder({ path, images, annotations }: CocoInstances, labels: ReadonlyMap<number, number>, names: ReadonlyMap<number, string>, problems: string[]): (imageId: string | number) => LabelledBox[] {
+  const known = new Set<string | number>()
+  for (const { id } of images) {
+    const key = keyOf(id)
+    if (known.has(key)) throw new UserError(`${path}: image id ${id} is used twice; ids must be unique`)
+    known.add(key)
   }
-  const groups = new Map<string, LabelledBox[]>()
-  instances.annotations.forEach((object, i) => {
-    const place = `${path}: annotation ${object.id ?? `at position ${i}`}`
-    const label = labels.get(object.category_id)
-    if (label === undefined) throw new UserError(`${place}: its category_id ${object.category_id} is not among the categories; add the category or remove the annotation`)
-    if (!images.has(String(object.image_id))) {
-      problems.push(`${place}: its image_id ${object.image_id} is not among the images; dropped`)
-      return
-    }
-    const [x, y, w, h] = object.bbox
-    const group = groups.get(String(object.image_id)) ?? []
-    group.push({
-      box: [x, y, x + w, y + h],
-      label,
-      crowd: Boolean(object.iscrowd),
-      area: object.area,
-      place: `${place} (${names.get(object.category_id)!}, image ${object.image_id})`,
-    })
-    groups.set(String(object.image_id), group)
-  })
-  return groups
+  for (let i = 0; i < annotations.length; i++) {
+    const category = annotations.categoryOf(i)
+    if (!labels.has(category)) throw new UserError(`${path}: ${annotations.nameOf(i)}: its category_id ${category} is not among the categories; add the category or remove the annotation`)
+  }
+  const byImage = annotations.byImage()
+  const strays = [...byImage.ids].filter((id) => !known.has(id)).flatMap((id) => Array.from(byImage.of(id), (i) => ({ i, id })))
+  for (const { i, id } of strays.sort((a, b) => a.i - b.i)) problems.push(`${path}: ${annotations.nameOf(i)}: its image_id ${id} is not among the images; dropped`)
+  const place = (i: number, imageId: string | number): string => `${path}: ${annotations.nameOf(i)} (${names.get(annotations.categoryOf(i))!}, image ${imageId})`
+  return (imageId) => {
+    const objects: LabelledBox[] = []
+    for (const i of byImage.of(imageId)) objects.push(new CocoObject(annotations.boxOf(i), labels.get(annotations.categoryOf(i))!, annotations.isCrowd(i), annotations.areaOf(i), () => place(i, imageId)))
+    return objects
+  }
+}
+
+/** A labelled box that is named only where something is wrong with it: COCO has a million. */
+class CocoObject implements LabelledBox {
+  readonly box: LabelledBox['box']
+  readonly label: number
+  readonly crowd: boolean
+  readonly area: number | undefined
+  private readonly name: () => string
+
+  constructor(box: LabelledBox['box'], label: number, crowd: boolean, area: number | undefined, name: () => string) {
+    this.box = box
+    this.label = label
+    this.crowd = crowd
+    this.area = area
+    this.name = name
+  }
+
+  get place(): string {
+    return this.name()
+  }
 }
 
 /** Finds an image under images/, images/<split>/, <split>/ or the root; folders are listed once. */
@@ -136,23 +134,4 @@ function imageFinder(store: Store, base: string): (file: string, raw: string) =>
     for (const candidate of candidates) if (await has(join(base, candidate))) return join(base, candidate)
     return undefined
   }
-}
-
-function parseInstances(text: string, path: string): Instances {
-  let json: unknown
-  try {
-    json = JSON.parse(text)
-  } catch (cause) {
-    throw new UserError(`${path}: is no JSON (${cause instanceof Error ? cause.message : String(cause)}); mend or replace the file`, { cause })
-  }
-  const parsed = instancesSchema.safeParse(json)
-  if (parsed.success) return parsed.data
-  const [first, ...others] = parsed.error.issues
-  const more = others.length ? ` (and ${others.length} more)` : ''
-  throw new UserError(`${path}: is no COCO instances file: ${placeOf(first!.path)}: ${first!.message}${more}`)
-}
-
-function placeOf(path: readonly PropertyKey[]): string {
-  const text = path.map((key) => (typeof key === 'number' ? `[${key}]` : `.${String(key)}`)).join('')
-  return text.replace(/^\./, '') || 'the whole'
 }

@@ -6,7 +6,7 @@ import { UserError } from '../tensor/error.ts'
 import { cocoSplitName, cocoSplits, isCoco, readCoco } from './coco.ts'
 import { everything, isFolder, join, noneReadable, type ImageSize, type ReadOptions } from './files.ts'
 import { isImages, readImages } from './images.ts'
-import { isVoc, readVoc, vocSplits } from './voc.ts'
+import { isVoc, isVocYears, readVoc, readVocYears, vocSplits, vocYearsSplits } from './voc.ts'
 import { isYolo, readYolo, yoloSplits } from './yolo.ts'
 
 /** A format: how a folder of it looks, its splits, its reader. */
@@ -19,6 +19,7 @@ interface Format {
 
 const formats: readonly Format[] = [
   { is: isVoc, splits: vocSplits, read: readVoc },
+  { is: isVocYears, splits: vocYearsSplits, read: readVocYears },
   { is: isCoco, splits: cocoSplits, splitName: cocoSplitName, read: readCoco },
   { is: isYolo, splits: yoloSplits, read: readYolo },
 ]
@@ -27,7 +28,7 @@ const formats: readonly Format[] = [
 const plain: Format = { is: isImages, splits: async () => [], read: readImages }
 
 const lookedFor = [
-  'VOC (Annotations/ with JPEGImages/)',
+  'VOC (Annotations/ with JPEGImages/, or such folders VOC2007, VOC2012)',
   'COCO (annotations/instances_<split>.json with images/)',
   'YOLO (images/ with labels/, or <split>/images with <split>/labels)',
 ].join(', ')

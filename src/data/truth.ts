@@ -18,23 +18,38 @@ const rounding = 0.5
 
 /** Ground truth of one image of `width` x `height`; every mended or dropped box adds a sentence to `problems`. */
 export function buildTruth(objects: readonly LabelledBox[], width: number, height: number, problems: string[]): GroundTruth {
-  const kept: (LabelledBox & { cut: readonly number[] })[] = []
-  for (const object of objects) {
+  const kept = objects.filter((object) => {
     const [x1, y1, x2, y2] = object.box
-    const shown = `box ${[x1, y1, x2, y2].map((v) => Number(v.toFixed(2))).join(' ')} (x1 y1 x2 y2)`
-    if (!object.box.every(Number.isFinite)) problems.push(`${object.place}: its box is not made of numbers; dropped`)
-    else if (!(x2 > x1 && y2 > y1)) problems.push(`${object.place}: ${shown} has no area; dropped`)
-    else if (x2 <= 0 || y2 <= 0 || x1 >= width || y1 >= height) problems.push(`${object.place}: ${shown} lies outside the image of ${width}x${height}; dropped`)
-    else {
-      if (Math.max(-x1, -y1, x2 - width, y2 - height) > rounding) problems.push(`${object.place}: ${shown} exceeds the image of ${width}x${height}; clipped`)
-      kept.push({ ...object, cut: [Math.max(0, x1), Math.max(0, y1), Math.min(width, x2), Math.min(height, y2)] })
-    }
-  }
+    const lost = faultOf(object.box, width, height)
+    if (lost !== undefined) problems.push(`${object.place}: ${lost}; dropped`)
+    else if (Math.max(-x1, -y1, x2 - width, y2 - height) > rounding) problems.push(`${object.place}: ${boxText(object.box)} exceeds the image of ${width}x${height}; clipped`)
+    return lost === undefined
+  })
+  const boxes = new Float32Array(4 * kept.length)
+  const areas = new Float32Array(kept.length)
+  kept.forEach(({ box: [left, top, right, bottom], area }, i) => {
+    const [x1, y1, x2, y2] = [Math.max(0, left), Math.max(0, top), Math.min(width, right), Math.min(height, bottom)]
+    boxes.set([x1, y1, x2, y2], 4 * i)
+    areas[i] = area ?? (x2 - x1) * (y2 - y1)
+  })
   return {
-    boxes: Float32Array.from(kept.flatMap((k) => k.cut)),
+    boxes,
     labels: Int32Array.from(kept, (k) => k.label),
     crowd: Uint8Array.from(kept, (k) => (k.crowd ? 1 : 0)),
     difficult: Uint8Array.from(kept, (k) => (k.difficult ? 1 : 0)),
-    areas: Float32Array.from(kept, (k) => k.area ?? (k.cut[2]! - k.cut[0]!) * (k.cut[3]! - k.cut[1]!)),
+    areas,
   }
+}
+
+/** Why a box is of no use, in words; undefined where it is. */
+function faultOf(box: LabelledBox['box'], width: number, height: number): string | undefined {
+  const [x1, y1, x2, y2] = box
+  if (!box.every(Number.isFinite)) return 'its box is not made of numbers'
+  if (!(x2 > x1 && y2 > y1)) return `${boxText(box)} has no area`
+  if (x2 <= 0 || y2 <= 0 || x1 >= width || y1 >= height) return `${boxText(box)} lies outside the image of ${width}x${height}`
+  return undefined
+}
+
+function boxText(box: LabelledBox['box']): string {
+  return `box ${box.map((v) => Number(v.toFixed(2))).join(' ')} (x1 y1 x2 y2)`
 }

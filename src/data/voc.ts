@@ -1,4 +1,4 @@
-/** @file PASCAL VOC data sets: Annotations/*.xml, JPEGImages/, ImageSets/Main/*.txt. */
+/** @file PASCAL VOC data sets: Annotations/*.xml, JPEGImages/, ImageSets/Main/*.txt; one folder, or one a year. */
 import { XMLParser, XMLValidator } from 'fast-xml-parser'
 import { z } from 'zod'
 import type { Dataset, Sample, SkippedImage } from '../detection/annotation.ts'
@@ -43,18 +43,72 @@ export async function vocSplits(store: Store, base: string): Promise<string[]> {
   return names.filter((name) => !names.some((other) => name.endsWith(`_${other}`)))
 }
 
-/** Reads one split. The classes are the sorted names of all annotations, so that indices agree between splits. */
+/** The folders of a VOCdevkit, one a year. */
+const yearName = /^VOC(19|20)\d\d$/
+
+async function yearsIn(store: Store, base: string): Promise<string[]> {
+  const years: string[] = []
+  for (const name of await store.list(base)) if (yearName.test(name) && (await isVoc(store, join(base, name)))) years.push(join(base, name))
+  return years
+}
+
+/** A VOCdevkit: VOC2007, VOC2012 and the like side by side, read as one data set. */
+export async function isVocYears(store: Store, base: string): Promise<boolean> {
+  return (await yearsIn(store, base)).length > 0
+}
+
+/** The splits of any year. */
+export async function vocYearsSplits(store: Store, base: string): Promise<string[]> {
+  const splits = new Set<string>()
+  for (const year of await yearsIn(store, base)) for (const split of await vocSplits(store, year)) splits.add(split)
+  return [...splits].sort()
+}
+
+/** One split of all years that have it: "trainval" is that of VOC2007 and of VOC2012, "test" that of VOC2007 alone. */
+export async function readVocYears(options: ReadOptions): Promise<Dataset> {
+  return readFolders(options, await yearsIn(options.store, options.base))
+}
+
+/** Reads one split. */
 export async function readVoc(options: ReadOptions): Promise<Dataset> {
-  const { store, base, split } = options
-  const problems: string[] = []
+  return readFolders(options, [options.base])
+}
+
+/** The classes are the sorted names of all annotations, so that indices agree between splits and folders. */
+async function readFolders(options: ReadOptions, bases: readonly string[]): Promise<Dataset> {
+  const { store, split } = options
+  const folders: { base: string; annotations: Map<string, Annotation> }[] = []
+  for (const base of bases) folders.push({ base, annotations: await readAnnotations(store, base) })
+  const classes = [...new Set(folders.flatMap(({ annotations }) => [...annotations.values()].flatMap((a) => a.object.map((o) => o.name))))].sort()
+  const parts: FolderSplit[] = []
+  for (const { base, annotations } of folders) {
+    if (bases.length > 1 && split !== everything && !(await vocSplits(store, base)).includes(split)) continue
+    parts.push(await readSplit({ ...options, base }, annotations, classes))
+  }
+  const taken = new Set<string>()
+  const samples = parts.flatMap(({ base, samples: own }) => own.map((sample) => {
+    // Years number their images alike only by chance.
+    const id = taken.has(sample.id) ? `${stem(base)}/${sample.id}` : sample.id
+    taken.add(id)
+    return { ...sample, id }
+  }))
+  return { format: 'voc', split, classes, samples, problems: parts.flatMap((p) => p.problems), skipped: parts.flatMap((p) => p.skipped) }
+}
+
+async function readAnnotations(store: Store, base: string): Promise<Map<string, Annotation>> {
   const names = (await store.list(join(base, 'Annotations'))).filter((name) => name.endsWith('.xml'))
-  const annotations = new Map(
+  return new Map(
     await mapInParallel(names, async (name): Promise<[string, Annotation]> => {
       const path = join(base, 'Annotations', name)
       return [stem(name), parseVoc(await store.readText(path), path)]
     }),
   )
-  const classes = [...new Set([...annotations.values()].flatMap((a) => a.object.map((o) => o.name)))].sort()
+}
+
+type FolderSplit = Pick<Dataset, 'samples' | 'problems' | 'skipped'> & { readonly base: string }
+
+async function readSplit(options: ReadOptions, annotations: ReadonlyMap<string, Annotation>, classes: readonly string[]): Promise<FolderSplit> {
+  const { store, base, split } = options
   const labels = new Map(classes.map((name, i) => [name, i]))
   const files = (await store.list(join(base, 'JPEGImages'))).filter(isImageName)
   const present = new Set(files)
@@ -97,9 +151,7 @@ export async function readVoc(options: ReadOptions): Promise<Dataset> {
 
   const ids = split === everything ? [...annotations.keys()] : await splitIds(store, join(base, 'ImageSets/Main', `${split}.txt`))
   const results = await mapInParallel(ids, read)
-  const samples = results.flatMap((r) => r.sample ?? [])
-  problems.push(...results.flatMap((r) => r.problems))
-  return { format: 'voc', split, classes, samples, problems, skipped: results.flatMap((r) => r.skipped ?? []) }
+  return { base, samples: results.flatMap((r) => r.sample ?? []), problems: results.flatMap((r) => r.problems), skipped: results.flatMap((r) => r.skipped ?? []) }
 }
 
 async function splitIds(store: Store, path: string): Promise<string[]> {

@@ -32,7 +32,7 @@ describe('openDataset', () => {
   })
 
   it('does not choose between two data sets', async () => {
-    await expect(openDataset(memoryStore({ ...voc('d/VOC2007'), ...voc('d/VOC2012') }), 'd')).rejects.toThrow('d: holds several data sets; name one of d/VOC2007, d/VOC2012')
+    await expect(openDataset(memoryStore({ ...voc('d/one'), ...voc('d/two') }), 'd')).rejects.toThrow('d: holds several data sets; name one of d/one, d/two')
   })
 
   it('refuses a data set without images, or without any object', async () => {

@@ -96,6 +96,38 @@ describe('VOC', () => {
   })
 })
 
+describe('a VOCdevkit', () => {
+  const year = (name: string, splits: Record<string, string>, annotations: Record<string, string>): Record<string, string> => Object.fromEntries([
+    ...Object.entries(splits).map(([split, ids]) => [`d/VOCdevkit/${name}/ImageSets/Main/${split}.txt`, ids]),
+    ...Object.entries(annotations).flatMap(([id, text]) => [[`d/VOCdevkit/${name}/Annotations/${id}.xml`, text], [`d/VOCdevkit/${name}/JPEGImages/${id}.jpg`, 'x']]),
+  ])
+  const devkit = memoryStore({
+    ...year('VOC2007', { trainval: '000001\nshared\n', test: '000002\n', dog_trainval: '000001 1\n' }, { '000001': xml([{ name: 'dog', box: [1, 1, 50, 50] }]), '000002': xml([{ name: 'cat', box: [1, 1, 50, 50] }]), shared: xml([{ name: 'dog', box: [1, 1, 9, 9] }]) }),
+    ...year('VOC2012', { trainval: '2008_1\nshared\n' }, { '2008_1': xml([{ name: 'ant', box: [1, 1, 50, 50] }]), shared: xml([{ name: 'ant', box: [1, 1, 9, 9] }]) }),
+    'd/VOCdevkit/VOCcode/README': 'x',
+  })
+
+  it('is one data set of all years, from it or from the folder above', async () => {
+    for (const root of ['d', 'd/VOCdevkit']) {
+      expect(await listSplits(devkit, root)).toEqual(['test', 'trainval'])
+      const data = await openDataset(devkit, root, { split: 'trainval' })
+      expect(data).toMatchObject({ format: 'voc', split: 'trainval', classes: ['ant', 'cat', 'dog'], problems: [] })
+      expect(data.samples.map((s) => [s.id, s.path, Array.from(s.truth.labels)])).toEqual([
+        ['000001', 'd/VOCdevkit/VOC2007/JPEGImages/000001.jpg', [2]], ['shared', 'd/VOCdevkit/VOC2007/JPEGImages/shared.jpg', [2]],
+        ['2008_1', 'd/VOCdevkit/VOC2012/JPEGImages/2008_1.jpg', [0]], ['VOC2012/shared', 'd/VOCdevkit/VOC2012/JPEGImages/shared.jpg', [0]],
+      ])
+    }
+  })
+
+  it('has splits that one year alone has, in the same classes; and all', async () => {
+    const test = await openDataset(devkit, 'd')
+    expect([test.split, test.classes, test.samples.map((s) => s.id), Array.from(test.samples[0]!.truth.labels)]).toEqual(['test', ['ant', 'cat', 'dog'], ['000002'], [1]])
+    expect((await openDataset(devkit, 'd', { split: 'all' })).samples).toHaveLength(5)
+    await expect(openDataset(devkit, 'd', { split: 'val' })).rejects.toThrow('has no split "val"; it has "test", "trainval", "all"')
+    expect((await openDataset(devkit, 'd/VOCdevkit/VOC2012', { split: 'trainval' })).classes).toEqual(['ant'])
+  })
+})
+
 it('chooses test, else val, else all', () => {
   expect(defaultSplit(['train', 'val', 'test'])).toBe('test')
   expect(defaultSplit(['train', 'val'])).toBe('val')

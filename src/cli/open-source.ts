@@ -21,8 +21,11 @@ export const dataFields = {
 
 export const splitField = { split: text('NAME', 'split to measure on (default: test, else val, else all)') }
 
+/** Of commands that train. */
+export const trainSplitField = { trainSplit: text('NAME', 'split to train on (default: train, else all)') }
+
 /** The word that stands for the built-in data set, and its fixed seed: the same images for everyone. */
-const shapesName = 'shapes'
+export const shapesName = 'shapes'
 const shapesSeed = 0
 const shapesSplits = Object.keys(shapesCounts)
 
@@ -89,6 +92,8 @@ export interface TrainingData {
 export interface TrainingDataOptions {
   /** Split to measure on. */
   readonly split?: string
+  /** Split to train on; default: "train" where the data has one, else all. */
+  readonly trainSplit?: string
   readonly batch: number
   /** The model's, which all labels count in; "own": each split has its own; default: those of the training images. */
   readonly classes?: readonly string[] | 'own'
@@ -99,10 +104,10 @@ export interface TrainingDataOptions {
 }
 
 /** The three roles of splits: to train on, to choose the epoch by, to measure with. Says so where one split has two roles. */
-export async function openTrainingData(data: Data, { split, batch, classes, more = [], keep = 'best' }: TrainingDataOptions, context: Context): Promise<TrainingData> {
-  const hasTrain = data.splits.includes('train')
+export async function openTrainingData(data: Data, { split, trainSplit, batch, classes, more = [], keep = 'best' }: TrainingDataOptions, context: Context): Promise<TrainingData> {
+  const hasTrain = trainSplit !== undefined || data.splits.includes('train')
   const named = classes === 'own' ? undefined : classes
-  const own = await data.open(hasTrain ? 'train' : everything, named)
+  const own = await data.open(trainSplit ?? (hasTrain ? 'train' : everything), named)
   const train = joinSources(own, ...more)
   const images = train.dataset.samples.length
   if (images < batch) throw new UserError(`split "${train.dataset.split}" has ${images} images, less than a batch of ${batch}; choose a smaller --batch`)
@@ -113,8 +118,21 @@ export async function openTrainingData(data: Data, { split, batch, classes, more
   if (test.dataset.split === train.dataset.split) context.note(`measured on split "${test.dataset.split}", which is also trained on: the numbers say nothing of new images`)
   else if (hasTrain && test.dataset.split === everything) context.note('measured on all images, those that are trained on among them: the numbers say little of new images')
   else if (test.dataset.split === val?.dataset.split) context.note('measured on split "val", by which the best epoch is chosen too')
+  if (trainSplit !== undefined) tellOverlaps(own, [test, val], context)
   for (const source of [own, ...more, val, test]) if (source) await assertReadable(source)
   return { train, val, test }
+}
+
+/** Splits that are named may hold the same images: VOC's "trainval" holds "val". */
+function tellOverlaps(train: ImageSource, others: readonly (ImageSource | undefined)[], context: Context): void {
+  const trained = new Set(train.dataset.samples.map((s) => s.path))
+  const told = new Set([train.dataset.split, everything])
+  for (const source of others) {
+    if (!source || told.has(source.dataset.split)) continue
+    told.add(source.dataset.split)
+    const shared = source.dataset.samples.filter((s) => trained.has(s.path)).length
+    if (shared > 0) context.note(`${shared} of the ${source.dataset.samples.length} images of split "${source.dataset.split}" are trained on too, in split "${train.dataset.split}": the numbers say little of new images; --keep last (--finetune-keep last) chooses no epoch by them`)
+  }
 }
 
 /** Throws UserError unless some image of the split can be used: found out before hours of training, not after. */

@@ -23,6 +23,7 @@ const commands: Readonly<Record<string, Entry>> = {
   bench: { summary: 'latency of one model, or of two side by side', load: () => import('./commands/bench.ts') },
   profile: { summary: 'how long the layers of a model take on this machine as their channels shrink', load: () => import('./commands/profile.ts') },
   export: { summary: 'a model in half precision or in 8 bits, measured beside the float one', load: () => import('./commands/export.ts') },
+  data: { summary: 'public data sets: what to download, where to put it, whether it is all there', load: () => import('./commands/data.ts') },
   demo: { summary: 'the whole way on built-in images: measure, prune, fine-tune, compare', load: () => import('./commands/demo.ts') },
 }
 

@@ -27,7 +27,7 @@ export interface PruneImages {
 
 export interface PruneImagesRequest {
   readonly detector: Detector
-  readonly options: DataOptions & { readonly split?: string; readonly batch: number; readonly moreImages?: readonly string[] }
+  readonly options: DataOptions & { readonly split?: string; readonly trainSplit?: string; readonly batch: number; readonly moreImages?: readonly string[] }
   /** Score from which detections of the unpruned detector are labels; undefined: the data labels itself. */
   readonly threshold: number | undefined
   /** Training reads the boxes: it follows the labels, not the teacher. */

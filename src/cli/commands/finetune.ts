@@ -7,7 +7,7 @@ import { cardRequest, detectorFields } from '../detector-options.ts'
 import type { OptionsOf } from '../fields.ts'
 import { finetuneTask, finetuneTeacherFields, openTeacher, refuseUntaught } from '../finetune-teacher.ts'
 import { fileIdentity, openDetector } from '../open-model.ts'
-import { dataFields, openData, openTrainingData, splitField, type TrainingData } from '../open-source.ts'
+import { dataFields, openData, openTrainingData, splitField, trainSplitField, type TrainingData } from '../open-source.ts'
 import { chooseOptimizer } from '../optimizer-options.ts'
 import { openPruneImages } from '../prune-sources.ts'
 import { both, openRunFolder, type RunFolder } from '../run-folder.ts'
@@ -17,7 +17,7 @@ import { runTraining, trainingFiles } from '../train-run.ts'
 import { outFields, trainingFields } from '../training-options.ts'
 
 const defaults = { epochs: 8, lr: 0.005, warmup: 20 } as const
-const fields = { ...dataFields, ...outFields, ...splitField, ...detectorFields, ...finetuneTeacherFields, ...trainingFields(defaults) }
+const fields = { ...dataFields, ...outFields, ...splitField, ...trainSplitField, ...detectorFields, ...finetuneTeacherFields, ...trainingFields(defaults) }
 
 type Options = OptionsOf<typeof fields> & CommonOptions
 

@@ -24,7 +24,7 @@ import type { Context } from '../context.ts'
 import { choice, flag, flagName, type OptionsOf, text } from '../fields.ts'
 import { allSkipped, costTable, skippedJson, tellSkipped } from '../measures.ts'
 import { fileIdentity, openDetector, openModel } from '../open-model.ts'
-import { dataFields, openData, skippedOf, splitField } from '../open-source.ts'
+import { dataFields, openData, skippedOf, splitField, trainSplitField } from '../open-source.ts'
 import { finetuneFields, finetuneOf, lcpFields, lcpOf } from '../prune-options.ts'
 import { costOf, planReport, planText, widthsOf } from '../plan-report.ts'
 import { latencyText, measureBudget, openLatency } from '../latency.ts'
@@ -42,6 +42,7 @@ const fields = {
   ...moreImagesField,
   ...outFields,
   ...splitField,
+  ...trainSplitField,
   ...detectorFields,
   method: choice(methodNames, 'how channels are chosen', 'lcp'),
   ...budgetFields,

@@ -10,7 +10,7 @@ import { defineCommand } from '../command.ts'
 import type { Context } from '../context.ts'
 import { optionalChoice, optionalNumber, text } from '../fields.ts'
 import { fileIdentity, openModel } from '../open-model.ts'
-import { dataFields, openData, openTrainingData, splitField } from '../open-source.ts'
+import { dataFields, openData, openTrainingData, splitField, trainSplitField } from '../open-source.ts'
 import { chooseOptimizer } from '../optimizer-options.ts'
 import { openRunFolder, type RunFolder } from '../run-folder.ts'
 import { runTraining, trainingFiles } from '../train-run.ts'
@@ -26,6 +26,7 @@ export default defineCommand({
     ...dataFields,
     ...outFields,
     ...splitField,
+    ...trainSplitField,
     size: optionalNumber('PIXELS', 'side of the network\'s input (default: the detector\'s own)', { whole: true, min: 64 }),
     weights: text('FILE', 'ONNX classifier whose weights start the trunk, matched by name and shape'),
     ...trainingFields(defaults),

@@ -24,6 +24,7 @@ const commands: Readonly<Record<string, Entry>> = {
   profile: { summary: 'how long the layers of a model take on this machine as their channels shrink', load: () => import('./commands/profile.ts') },
   export: { summary: 'a model in half precision or in 8 bits, measured beside the float one', load: () => import('./commands/export.ts') },
   data: { summary: 'public data sets: what to download, where to put it, whether it is all there', load: () => import('./commands/data.ts') },
+  report: { summary: 'runs as one page of HTML, alone or compared', load: () => import('./commands/report.ts') },
   demo: { summary: 'the whole way on built-in images: measure, prune, fine-tune, compare', load: () => import('./commands/demo.ts') },
 }
 

@@ -24,6 +24,12 @@ export interface Detections {
   readonly labels: Int32Array
 }
 
+/** The detections scored at least `threshold`; they come best first. */
+export function aboveScore({ boxes, scores, labels }: Detections, threshold: number): Detections {
+  const n = scores.filter((s) => s >= threshold).length
+  return { boxes: boxes.subarray(0, 4 * n), scores: scores.subarray(0, n), labels: labels.subarray(0, n) }
+}
+
 /** One image of a data set: where it lies, its size, what is in it. */
 export interface Sample {
   /** Stable name within the data set: the file name without its folder and extension, or COCO's image id. */

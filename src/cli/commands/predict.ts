@@ -2,7 +2,7 @@
 import { basename, extname, join, resolve } from 'node:path'
 import { decodeImage, drawDetections, imageSize, nodeCodec } from '../../data/image-node.ts'
 import { imageReader } from '../../data/codec.ts'
-import type { Dataset, Detections, GroundTruth, Sample, SkippedImage } from '../../detection/annotation.ts'
+import { aboveScore, type Dataset, type Detections, type GroundTruth, type Sample, type SkippedImage } from '../../detection/annotation.ts'
 import { nodeRuntime } from '../../runtime/node.ts'
 import { assertWritable, nodeStore } from '../../storage/node.ts'
 import { UserError } from '../../tensor/error.ts'
@@ -86,12 +86,6 @@ async function measureAll(files: readonly string[]): Promise<Dataset> {
 }
 
 const nothing: GroundTruth = { boxes: new Float32Array(0), labels: new Int32Array(0), crowd: new Uint8Array(0), difficult: new Uint8Array(0), areas: new Float32Array(0) }
-
-/** Detections come best first. */
-function aboveScore({ boxes, scores, labels }: Detections, threshold: number): Detections {
-  const n = scores.filter((s) => s >= threshold).length
-  return { boxes: boxes.subarray(0, 4 * n), scores: scores.subarray(0, n), labels: labels.subarray(0, n) }
-}
 
 function listOf({ boxes, scores, labels }: Detections, classes: readonly string[]) {
   return Array.from(scores, (s, i) => ({ box: Array.from(boxes.subarray(4 * i, 4 * i + 4)), label: classes[labels[i]!]!, score: s }))

@@ -69,6 +69,11 @@ async function runAll(names: readonly string[]): Promise<void> {
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => process.exit(1))
   const notes = new Set<string>()
   const parts: Part[] = []
+  const path = resolve(options.json ?? join(fileURLToPath(new URL('./results', import.meta.url)), `${started.date.slice(0, 19).replaceAll(':', '')}.json`))
+  const rows = (part: Part): object => ({ ...part, rows: part.rows.map((row) => ({ ...row, ratio: ratioOf(row), goalMet: goalMet(row) })) })
+  // After each benchmark: all of them take an hour, and one that is stopped keeps what is measured. Only a whole one has `ended`.
+  const save = (ended?: typeof started): Promise<void> =>
+    nodeStore().writeAtomic(path, `${JSON.stringify({ machine: about, quick: options.quick, started, ended, benchmarks: parts.map(rows), notes: [...notes] }, null, 2)}\n`)
   for (const { name, title, measures, run } of chosen) {
     const log = (text: string): void => void process.stderr.write(`${name}: ${text}\n`)
     const context: BenchContext = {
@@ -87,6 +92,7 @@ async function runAll(names: readonly string[]): Promise<void> {
       process.exitCode = 1
     }
     parts.push(part)
+    await save()
   }
   const ended = { date: new Date().toISOString(), load: load() }
   console.log([...describe(about), `load average ${started.load} before, ${ended.load} after${options.quick ? '; --quick: not to be quoted' : ''}`, ''].join('\n'))
@@ -94,9 +100,7 @@ async function runAll(names: readonly string[]): Promise<void> {
   for (const { name, error } of parts) if (error) notes.add(`${name} failed: ${error}`)
   for (const note of notes) console.log(`\n${note}`)
 
-  const path = resolve(options.json ?? join(fileURLToPath(new URL('./results', import.meta.url)), `${started.date.slice(0, 19).replaceAll(':', '')}.json`))
-  const rows = (part: Part): object => ({ ...part, rows: part.rows.map((row) => ({ ...row, ratio: ratioOf(row), goalMet: goalMet(row) })) })
-  await nodeStore().writeAtomic(path, `${JSON.stringify({ machine: about, quick: options.quick, started, ended, benchmarks: parts.map(rows), notes: [...notes] }, null, 2)}\n`)
+  await save(ended)
   console.log(`\n${path}`)
 }
 

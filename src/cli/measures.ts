@@ -4,6 +4,7 @@ import type { CocoNumbers } from '../metrics/coco-map.ts'
 import { errorKinds, type ErrorTypes } from '../metrics/error-types.ts'
 import type { Measured } from '../pruning/prune.ts'
 import type { Evaluation } from '../train/evaluate.ts'
+import type { TrainResult } from '../train/train.ts'
 import type { Context } from './context.ts'
 import { amount, score, table } from './table.ts'
 
@@ -27,6 +28,11 @@ export function evaluationJson(e: Evaluation, classes: readonly string[]) {
 
 export function measuredJson(m: Measured, classes: readonly string[]) {
   return { params: m.params, macs: m.macs, ...evaluationJson(m, classes) }
+}
+
+/** What steps waited for images; after the first batch that is next to nothing, unless the images are slower than the steps. */
+export function waitedJson({ first, later }: TrainResult['waitedSeconds']) {
+  return { waitedSeconds: first + later, waitedForFirstBatch: first, waitedAfterFirstBatch: later }
 }
 
 /** The twelve numbers as a table of two lines, then the classes. */

@@ -5,7 +5,7 @@ import { prune, type PruneOptions, type PruneResult, type PruneSources } from '.
 import type { Detector } from '../train/detector.ts'
 import { certificateOf } from './certificate.ts'
 import type { Context } from './context.ts'
-import { allSkipped, measuredJson, skippedJson, tellSkipped } from './measures.ts'
+import { allSkipped, measuredJson, skippedJson, tellSkipped, waitedJson } from './measures.ts'
 import { skippedOf } from './open-source.ts'
 import { widthsOf } from './plan-report.ts'
 
@@ -40,6 +40,7 @@ export async function runPruning({ detector, unfolded, file, identity, sources, 
     passes: result.passes,
     seconds: (performance.now() - start) / 1000,
     bestEpoch: result.bestEpoch,
+    ...waitedJson(result.waitedSeconds),
     ...skippedJson(skipped),
     certificate,
   }

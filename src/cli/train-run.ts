@@ -7,12 +7,12 @@ import { nodeStore } from '../storage/node.ts'
 import type { Detector } from '../train/detector.ts'
 import { evaluate } from '../train/evaluate.ts'
 import type { DetectorTask } from '../train/task.ts'
-import { assertTrainable, trainDetector, type TrainResult } from '../train/train.ts'
+import { assertTrainable, trainDetector } from '../train/train.ts'
 import type { CommonOptions } from './command.ts'
 import type { Context } from './context.ts'
 import { detectionsFile } from './detections.ts'
 import type { OptionsOf } from './fields.ts'
-import { allSkipped, costTable, evaluationJson, skippedJson, tellSkipped } from './measures.ts'
+import { allSkipped, costTable, evaluationJson, skippedJson, tellSkipped, waitedJson } from './measures.ts'
 import { type DataOptions, skippedOf, type TrainingData } from './open-source.ts'
 import type { OptimizerChoice } from './optimizer-options.ts'
 import { both, type RunFolder, versionsOf } from './run-folder.ts'
@@ -87,9 +87,4 @@ async function train({ detector, file, task, images, options, optimizing, run, c
   await run.finish({ 'model.onnx': (path) => saveModel(nodeStore(), path, result.detector.model), ...detectionsFile(after, record.split, classes) }, record)
   const rows = { ...(before && { before }), after }
   context.result(json, `${costTable(rows)}\n\nepoch ${result.best} of ${result.epochs.length} kept, measured on split "${sources.test.dataset.split}"${against === undefined ? '' : ` against ${against}`}; written to ${run.path}`)
-}
-
-/** What steps waited for images; after the first batch that is next to nothing, unless the images are slower than the steps. */
-function waitedJson({ first, later }: TrainResult['waitedSeconds']) {
-  return { waitedSeconds: first + later, waitedForFirstBatch: first, waitedAfterFirstBatch: later }
 }

@@ -14,7 +14,7 @@ import { withAuxLoss } from '../train/aux-loss.ts'
 import { multiboxTask } from '../train/multibox.ts'
 import { type ImageSource, loaderFor } from '../train/source.ts'
 import type { DetectorTask } from '../train/task.ts'
-import { type EpochRecord, trainDetector } from '../train/train.ts'
+import { type EpochRecord, trainDetector, type TrainResult } from '../train/train.ts'
 import { workingCopy } from '../train/working-copy.ts'
 import { bestUnits, type Budget, solveBudget } from './budget.ts'
 import type { Criterion } from './criteria/criterion.ts'
@@ -144,6 +144,8 @@ export interface PruneResult {
   readonly epochs: readonly EpochRecord[]
   readonly bestEpoch: number
   readonly passes: PassCounts
+  /** That the steps of the last fine-tuning waited for their images. */
+  readonly waitedSeconds: TrainResult['waitedSeconds']
   readonly skipped: Evaluation['skipped']
 }
 
@@ -326,6 +328,7 @@ export async function prune(detector: Detector, sources: PruneSources, options: 
     epochs: tuned?.epochs ?? [],
     bestEpoch: tuned?.best ?? 0,
     passes: { ...passes, total: spent + (tuned?.passes ?? 0) },
+    waitedSeconds: tuned?.waitedSeconds ?? { first: 0, later: 0 },
     skipped: distinctImages([...before.skipped, ...selected.skipped, ...(tuned?.skipped ?? [])]),
   }
 }

@@ -96,7 +96,9 @@ describe('--keep last', () => {
     const pruned = await cli('prune', join(folder, 'keep-last/model.onnx'), '--data', data, '--method', 'l1', '--remove-params', '0.3', '--batch', '2', '--finetune-epochs', '2', '--finetune-keep', 'last', '--threads', '1', '--out', join(folder, 'keep-pruned'))
     expect(pruned.code, pruned.err).toBe(0)
     expect(pruned.err).not.toContain(note)
-    const record = readJson(join(folder, 'keep-pruned/run.json')) as { bestEpoch: number; epochs: { AP?: number }[]; finetune: object }
+    const record = readJson(join(folder, 'keep-pruned/run.json')) as { bestEpoch: number; epochs: { AP?: number }[]; finetune: object; waitedForFirstBatch: number; waitedAfterFirstBatch: number; waitedSeconds: number }
+    expect(record.waitedForFirstBatch).toBeGreaterThan(0)
+    expect(record.waitedSeconds).toBeCloseTo(record.waitedForFirstBatch + record.waitedAfterFirstBatch)
     expect(record).toMatchObject({ bestEpoch: 2, options: { finetuneKeep: 'last' }, finetune: { rate: 0.02, optimizer: { type: 'sgd', momentum: 0.9, weightDecay: 5e-4, clipNorm: 10 } } })
     expect(record.epochs.some((e) => e.AP !== undefined)).toBe(false)
   })

@@ -2,6 +2,7 @@
 import { z } from 'zod'
 import type { Store } from '../storage/store.ts'
 import { UserError } from '../tensor/error.ts'
+import { experimentLatency, type Latency, type LatencyOfRun } from './latency.ts'
 
 /** JSON has no NaN and no infinity: they come as null. */
 const value = z.number().nullable()
@@ -68,14 +69,8 @@ export interface ReportRun {
   readonly record: RunRecord
   /** Text of log.txt. */
   readonly log?: string
-  /** Medians, where they were measured for the report. */
+  /** Medians, where they were measured for the report, or by the experiment. */
   readonly latency?: Latency
-}
-
-/** Milliseconds of a run of one image. */
-export interface Latency {
-  readonly beforeMs?: number
-  readonly afterMs: number
 }
 
 const recordName = 'run.json'
@@ -87,7 +82,7 @@ const deepest = 4
  * missing, holds no run, or holds one that cannot be read.
  */
 export async function readRuns(store: Store, folders: readonly string[]): Promise<ReportRun[]> {
-  const found: { path: string; name: string }[] = []
+  const found: { path: string; name: string; latency: LatencyOfRun }[] = []
   for (const folder of folders) {
     const root = folder.length > 1 ? folder.replace(/\/+$/, '') : folder
     const stat = await store.stat(root)
@@ -95,14 +90,15 @@ export async function readRuns(store: Store, folders: readonly string[]): Promis
     if (!stat.isDirectory) throw new UserError(`${folder}: is a file; name the folder of a run, which holds its ${recordName}`)
     const below = await foldersWithRun(store, root, deepest)
     if (below.length === 0) throw new UserError(`${folder}: holds no ${recordName}, nor does a folder in it: it is no run, or one that did not end; name the folder that train, finetune, prune or demo wrote`)
-    for (const path of below) found.push({ path, name: path === root ? nameOf(root) : path.slice(root.length + 1) })
+    const latency = await experimentLatency(store, root)
+    for (const path of below) found.push({ path, name: path === root ? nameOf(root) : path.slice(root.length + 1), latency })
   }
   const distinct = [...new Map(found.map((f) => [f.path, f])).values()]
   const repeated = (name: string): boolean => distinct.filter((f) => f.name === name).length > 1
-  return Promise.all(distinct.map(({ path, name }) => readRun(store, path, repeated(name) ? path : name)))
+  return Promise.all(distinct.map(({ path, name, latency }) => readRun(store, path, repeated(name) ? path : name, latency)))
 }
 
-async function readRun(store: Store, path: string, name: string): Promise<ReportRun> {
+async function readRun(store: Store, path: string, name: string, latencyAt: LatencyOfRun): Promise<ReportRun> {
   const file = `${path}/${recordName}`
   const text = await store.readText(file)
   let json: unknown
@@ -117,7 +113,8 @@ async function readRun(store: Store, path: string, name: string): Promise<Report
     throw new UserError(`${file}: is not the record of a run: ${issue!.path.join('.') || 'the file'}: ${issue!.message}; name the folder of a run of train, finetune, prune or demo, or run it again`)
   }
   const log = `${path}/log.txt`
-  return { name, path, record: parsed.data, ...((await store.stat(log)) && { log: await store.readText(log) }) }
+  const latency = latencyAt(path, parsed.data.model)
+  return { name, path, record: parsed.data, ...(latency && { latency }), ...((await store.stat(log)) && { log: await store.readText(log) }) }
 }
 
 async function foldersWithRun(store: Store, folder: string, depth: number): Promise<string[]> {
@@ -141,7 +138,7 @@ export function afterOf({ record }: ReportRun): RunState {
   return record.after ?? record
 }
 
-/** Medians that were measured for the report, or by the run. */
+/** Medians that were measured for the report, by the experiment, or by the run. */
 export function latencyOf({ latency: own, record: { latency, bench } }: ReportRun): Latency | undefined {
   if (own) return own
   if (latency) return latency.measured

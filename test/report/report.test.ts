@@ -120,6 +120,19 @@ describe('several runs', () => {
     expect(bars[1]! / bars[0]!).toBeCloseTo(2, 5)
   })
 
+  it('takes latencies of an experiment, of one run for all seeds', async () => {
+    const folders = { 'exp/base-s0': { ...pruneRecord('train', 0, 0.4), before: undefined, after: undefined, cut: undefined, model: undefined, params: 400_000, macs: 4_000_000, AP: 0.4 }, ...Object.fromEntries([0, 1].map((seed) => [`exp/lcp-s${seed}`, pruneRecord('lcp', seed, 0.36 + 0.01 * seed, { model: `exp/base-s${seed}/model.onnx` })])) }
+    const store = storeOf(folders)
+    await store.writeAtomic('exp/latency.json', JSON.stringify({ runs: 30, models: { 'base-s0': { medianMs: 12, file: 'model.onnx' }, 'lcp-s0': { medianMs: 5, file: 'pruned.onnx' } } }))
+    const runs = await readRuns(store, ['exp'])
+    expect(runs.map((r) => r.latency)).toEqual([{ afterMs: 12 }, { afterMs: 5, beforeMs: 12 }, undefined])
+    const dom = parseHTML(reportOf(runs, { document })).document
+    expect(dots(dom, 'trade-off')).toBe(9) // before, train and lcp, by each of three costs
+    expect(dom.querySelectorAll('#trade-off figure:last-child [aria-label="rule"] line')).toHaveLength(1)
+    await store.writeAtomic('exp/latency.json', '[]')
+    await expect(readRuns(store, ['exp'])).rejects.toThrow('exp/latency.json: is not the latencies of an experiment; remove it')
+  })
+
   it('tells apart what differs and what all share', async () => {
     const { dom } = await pageOf({ ...several, 'runs/half': pruneRecord('lcp', 0, 0.39, { options: { method: 'lcp', removeParams: 0.5, seed: 0, out: 'x' } }) })
     expect([...dom.querySelectorAll('#options caption')].map((c) => c.textContent)).toEqual(['Options that differ', 'Options that all runs share', 'The runs'])

@@ -33,7 +33,7 @@ export function tradeOffSection(document: Document, variants: readonly Variant[]
 }
 
 function panel(document: Document, cost: Cost, variants: readonly Variant[], runs: readonly ReportRun[]): Html {
-  const starts = startsOf(runs.filter((run) => cost.before(run) !== undefined))
+  const starts = startsOf(runs.filter((run) => run.record.before))
   const points = variants.flatMap(({ label, runs: own }, i) => pointOf(lookOf(label, i), own[0]!.record.method, own.map(cost.after), own.map((run) => measured(afterOf(run).AP))))
   const before = pointOf(beforeLook, '', starts.map(cost.before), starts.map((run) => measured(run.record.before?.AP)))
   if (points.length === 0) return absent(`No run measured its ${cost.name}.`)
@@ -73,10 +73,9 @@ function captionOf(points: readonly Point[]): string {
 }
 
 function pointOf(look: Look, method: string, xs: readonly (number | undefined)[], aps: readonly (number | undefined)[]): Point[] {
-  // A run without its cost has no place in the plot.
-  const both = xs.flatMap((x, i) => (x !== undefined && aps[i] !== undefined ? [{ x, ap: aps[i] }] : []))
-  const ap = spreadOf(both.map((b) => b.ap))
-  return ap ? [{ look, method, x: spreadOf(both.map((b) => b.x))!.mean, ...ap }] : []
+  // Latency may be known of one run alone: the others have the same shape.
+  const [x, ap] = [spreadOf(xs), spreadOf(aps)]
+  return x && ap ? [{ look, method, x: x.mean, ...ap }] : []
 }
 
 /** Pixels to the side for points whose costs are within a fiftieth of the scale. */

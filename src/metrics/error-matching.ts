@@ -63,6 +63,8 @@ class ImageMatcher {
   readonly pointedAt: Uint8Array
   /** [detections of the image, ground truths of the image]; with a crowd, the share of the detection inside it. */
   private ious = new Float64Array(0)
+  /** [detections of the image] the greatest of them: most detections overlap nothing, and need no further look. */
+  private readonly most = new Float64Array(maxDetections)
 
   constructor(private readonly input: CocoEvalInput) {
     const found = input.detections.scores.length
@@ -77,14 +79,17 @@ class ImageMatcher {
   /** Detections best first, ground truths in the order of the input. */
   match(found: Int32Array, asked: Int32Array): void {
     this.overlaps(found, asked)
-    found.forEach((d, row) => {
+    for (let row = 0; row < found.length; row++) {
+      if (this.most[row]! < foreground) continue
+      const d = found[row]!
       if (this.find(d, asked, row)) this.verdict[d] = verdicts.correct
       else if (this.forgiven(d, asked, row)) this.ignored[d] = 1
-    })
+    }
     // Which objects are found must be known of all before the errors are told apart.
-    found.forEach((d, row) => {
-      if (this.verdict[d] !== verdicts.correct) this.verdict[d] = this.judge(d, asked, row)
-    })
+    for (let row = 0; row < found.length; row++) {
+      const d = found[row]!
+      if (this.verdict[d] !== verdicts.correct) this.verdict[d] = this.most[row]! < background ? verdicts.background : this.judge(d, asked, row)
+    }
   }
 
   /** Takes the free object of its class that the detection overlaps most, the first of equals. */
@@ -162,15 +167,22 @@ class ImageMatcher {
     if (this.ious.length < found.length * G) this.ious = new Float64Array(2 * found.length * G)
     for (let row = 0; row < found.length; row++) {
       const d = 4 * found[row]!
-      const [x, y, w, h] = [boxes[d]!, boxes[d + 1]!, boxes[d + 2]!, boxes[d + 3]!]
+      const x = boxes[d]!
+      const y = boxes[d + 1]!
+      const w = boxes[d + 2]!
+      const h = boxes[d + 3]!
+      let most = 0
       for (let i = 0; i < G; i++) {
         const g = 4 * asked[i]!
         const iw = Math.min(x + w, truth.boxes[g]! + truth.boxes[g + 2]!) - Math.max(x, truth.boxes[g]!)
         const ih = Math.min(y + h, truth.boxes[g + 1]! + truth.boxes[g + 3]!) - Math.max(y, truth.boxes[g + 1]!)
         const inner = iw > 0 && ih > 0 ? iw * ih : 0
         const whole = truth.crowd[asked[i]!] === 1 ? w * h : w * h + truth.boxes[g + 2]! * truth.boxes[g + 3]! - inner
-        this.ious[row * G + i] = inner === 0 ? 0 : inner / whole
+        const iou = inner === 0 ? 0 : inner / whole
+        this.ious[row * G + i] = iou
+        if (iou > most) most = iou
       }
+      this.most[row] = most
     }
   }
 }

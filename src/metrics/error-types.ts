@@ -54,11 +54,9 @@ function each(value: (kind: ErrorKind) => number): Record<ErrorKind, number> {
 }
 
 function counts({ order, verdict, missed }: ErrorMatches): Record<ErrorKind, number> {
-  const out = each(() => 0)
-  const names = errorKinds.filter((kind) => kind !== 'missed')
-  for (const d of order) for (const kind of names) if (verdict[d] === verdicts[kind]) out[kind]++
-  for (const n of missed) out.missed += n
-  return out
+  const tally = new Int32Array(Object.keys(verdicts).length)
+  for (let i = 0; i < order.length; i++) tally[verdict[order[i]!]!]!++
+  return each((kind) => (kind === 'missed' ? missed.reduce((sum, n) => sum + n, 0) : tally[verdicts[kind]]!))
 }
 
 /** What is mended. */
@@ -79,7 +77,8 @@ function meanAp({ truth, detections, classes }: CocoEvalInput, { order, verdict,
   const precision = new Float64Array(start[classes]!)
   const hits = new Int32Array(classes)
   const misses = new Int32Array(classes)
-  for (const d of order) {
+  for (let i = 0; i < order.length; i++) {
+    const d = order[i]!
     const mended = verdict[d] === kind
     if (mended && mends[d]! < 0) continue
     const k = mended ? truth.label[mends[d]!]! : detections.label[d]!

@@ -2,6 +2,7 @@
 export * as autodiff from './autodiff/index.ts'
 export * as data from './data/index.ts'
 export * as detection from './detection/index.ts'
+export * as experiment from './experiment/index.ts'
 export * as ir from './ir/index.ts'
 export * as metrics from './metrics/index.ts'
 export * as onnx from './onnx/index.ts'

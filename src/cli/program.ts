@@ -25,6 +25,7 @@ const commands: Readonly<Record<string, Entry>> = {
   export: { summary: 'a model in half precision or in 8 bits, measured beside the float one', load: () => import('./commands/export.ts') },
   data: { summary: 'public data sets: what to download, where to put it, whether it is all there', load: () => import('./commands/data.ts') },
   report: { summary: 'runs as one page of HTML, alone or compared', load: () => import('./commands/report.ts') },
+  experiment: { summary: 'a grid of runs from a file, resumed run by run, and one table of results', load: () => import('./commands/experiment.ts') },
   demo: { summary: 'the whole way on built-in images: measure, prune, fine-tune, compare', load: () => import('./commands/demo.ts') },
 }
 

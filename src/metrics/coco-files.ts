@@ -27,7 +27,8 @@ type Result = z.infer<typeof resultsSchema>[number]
 export interface CocoFilesScore extends CocoNumbers {
   /** By category, sorted by id. */
   perClass: (ClassAp & { id: number; name: string })[]
-  errorTypes: ErrorTypes
+  /** Reckoned when asked for: who wants COCO's numbers alone does not wait. */
+  errorTypes(): ErrorTypes
   /** What was left out, as pycocotools does without a word: one plain sentence each. */
   problems: string[]
 }
@@ -88,7 +89,7 @@ export function scoreCocoFiles(gtJson: unknown, resultsJson: unknown, names: { t
     },
   }
   const summary = summarizeCoco(input)
-  return { ...summary, errorTypes: errorTypes(input), perClass: summary.perClass.map((ap, k) => ({ id: categories[k]!.id, name: categories[k]!.name, ...ap })), problems }
+  return { ...summary, errorTypes: () => errorTypes(input), perClass: summary.perClass.map((ap, k) => ({ id: categories[k]!.id, name: categories[k]!.name, ...ap })), problems }
 }
 
 /** Results come by the hundred thousand: what is well formed is taken as it stands, and the schema, which copies, finds the words for what is not. */

@@ -13,8 +13,9 @@ export default defineCommand({
   async run(_options, [truth = '', results = ''], context) {
     const found = scoreCocoFiles(await readJson(truth), await readJson(results), { truth, results })
     for (const problem of found.problems) context.note(problem)
+    const errorTypes = found.errorTypes()
     const perClass = Object.fromEntries(found.perClass.map(({ name, AP, AP50 }) => [name, { AP, AP50 }]))
-    context.result({ ...cocoNumbers(found), perClass, errorTypes: found.errorTypes, problems: found.problems }, `${numbersTable(found, perClass)}\n\n${errorsTable(found.errorTypes)}`)
+    context.result({ ...cocoNumbers(found), perClass, errorTypes, problems: found.problems }, `${numbersTable(found, perClass)}\n\n${errorsTable(errorTypes)}`)
   },
 })
 

@@ -3,7 +3,6 @@ import { z } from 'zod'
 import { UserError } from '../tensor/error.ts'
 import type { CocoEvalInput } from './coco-input.ts'
 import { summarizeCoco, type ClassAp, type CocoNumbers } from './coco-map.ts'
-import { type ErrorTypes, errorTypes } from './error-types.ts'
 
 // Image ids are numbers in COCO; exporters write them as text too, sometimes in one place of a file only.
 const imageId = z.union([z.number(), z.string()])
@@ -27,17 +26,34 @@ type Result = z.infer<typeof resultsSchema>[number]
 export interface CocoFilesScore extends CocoNumbers {
   /** By category, sorted by id. */
   perClass: (ClassAp & { id: number; name: string })[]
-  /** Reckoned when asked for: who wants COCO's numbers alone does not wait. */
-  errorTypes(): ErrorTypes
   /** What was left out, as pycocotools does without a word: one plain sentence each. */
   problems: string[]
 }
 
-/**
- * Scores parsed COCO files as pycocotools does; `names` are the files' names, for messages. Every annotation counts, whatever
- * its id; where `area` is missing it is the box's, where `iscrowd` is missing 0.
- */
+/** Two files as one input, whose classes are the categories. */
+export interface CocoFiles {
+  readonly input: CocoEvalInput
+  /** Sorted by id. */
+  readonly categories: readonly { readonly id: number; readonly name: string }[]
+  /** As in CocoFilesScore. */
+  readonly problems: string[]
+}
+
+/** Scores parsed COCO files as pycocotools does; `names` as for readCocoFiles. */
 export function scoreCocoFiles(gtJson: unknown, resultsJson: unknown, names: { truth: string; results: string }): CocoFilesScore {
+  return scoreCoco(readCocoFiles(gtJson, resultsJson, names))
+}
+
+export function scoreCoco({ input, categories, problems }: CocoFiles): CocoFilesScore {
+  const summary = summarizeCoco(input)
+  return { ...summary, perClass: summary.perClass.map((ap, k) => ({ id: categories[k]!.id, name: categories[k]!.name, ...ap })), problems }
+}
+
+/**
+ * Parsed COCO files; `names` are the files' names, for messages. Every annotation counts, whatever its id; where `area` is missing it is the
+ * box's, where `iscrowd` is missing 0.
+ */
+export function readCocoFiles(gtJson: unknown, resultsJson: unknown, names: { truth: string; results: string }): CocoFiles {
   const gt = parse(truthSchema, gtJson, names.truth, 'COCO ground truth is an object with "images", "annotations" (bbox [x, y, width, height]) and "categories"')
   const results = readResults(resultsJson, names.results)
   const images = indexImages(gt.images.map((image) => image.id), names.truth)
@@ -88,8 +104,7 @@ export function scoreCocoFiles(gtJson: unknown, resultsJson: unknown, names: { t
       boxes: detections.boxes.subarray(0, 4 * kept), scores: detections.scores.subarray(0, kept),
     },
   }
-  const summary = summarizeCoco(input)
-  return { ...summary, errorTypes: () => errorTypes(input), perClass: summary.perClass.map((ap, k) => ({ id: categories[k]!.id, name: categories[k]!.name, ...ap })), problems }
+  return { input, categories, problems }
 }
 
 /** Results come by the hundred thousand: what is well formed is taken as it stands, and the schema, which copies, finds the words for what is not. */

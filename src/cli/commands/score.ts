@@ -1,5 +1,6 @@
 /** @file espalier score: COCO's numbers for two COCO files. */
-import { scoreCocoFiles } from '../../metrics/coco-files.ts'
+import { readCocoFiles, scoreCoco } from '../../metrics/coco-files.ts'
+import { errorTypes as errorTypesOf } from '../../metrics/error-types.ts'
 import { nodeStore } from '../../storage/node.ts'
 import { UserError } from '../../tensor/error.ts'
 import { defineCommand } from '../command.ts'
@@ -11,9 +12,10 @@ export default defineCommand({
   examples: ['score instances_val2017.json results.json', 'score gt.json dt.json --json'],
   details: 'The numbers are those of pycocotools for boxes, and of TIDE for the types of errors: what AP50 would gain without them.',
   async run(_options, [truth = '', results = ''], context) {
-    const found = scoreCocoFiles(await readJson(truth), await readJson(results), { truth, results })
+    const files = readCocoFiles(await readJson(truth), await readJson(results), { truth, results })
+    const found = scoreCoco(files)
     for (const problem of found.problems) context.note(problem)
-    const errorTypes = found.errorTypes()
+    const errorTypes = errorTypesOf(files.input)
     const perClass = Object.fromEntries(found.perClass.map(({ name, AP, AP50 }) => [name, { AP, AP50 }]))
     context.result({ ...cocoNumbers(found), perClass, errorTypes, problems: found.problems }, `${numbersTable(found, perClass)}\n\n${errorsTable(errorTypes)}`)
   },

@@ -160,15 +160,19 @@ export function selectByWeights(model: Model, { criterion, budget: request, seed
 }
 
 /** Scores of every unit of the groups, by a criterion that needs the weights alone. */
-export function scoresByWeights(criterion: Criterion, groups: readonly ChannelGroup[], seed: number): GroupScores {
+function scoresByWeights(criterion: Criterion, groups: readonly ChannelGroup[], seed: number): GroupScores {
   return new Map(groups.map((g) => [g.id, criterion.score(g, { rng: createRng(`${seed}/${criterion.name}`) })]))
 }
 
-/** The scores that a global ranking needs before the first cut; undefined for a uniform one. Throws UserError where the method has none so early. */
-export function rankingScores({ criterion, budget, seed }: Pick<PruneOptions, 'criterion' | 'budget' | 'seed'>, groups: readonly ChannelGroup[]): GroupScores | undefined {
-  if (budget.ranking !== 'global') return undefined
-  if (criterion.needs !== 'weights') throw new UserError(`--ranking global puts the channels of all groups in one order before the first cut, but --method ${criterion.name} scores stage by stage, on a model that is cut already; choose --ranking uniform, or another method`)
-  return scoresByWeights(criterion, groups, seed)
+/** Throws UserError where a global ranking is asked for and the method has no scores before the first cut. */
+export function assertRankable({ criterion, budget }: Pick<PruneOptions, 'criterion' | 'budget'>): void {
+  if (budget.ranking === 'global' && criterion.needs !== 'weights') throw new UserError(`--ranking global puts the channels of all groups in one order before the first cut, but --method ${criterion.name} scores stage by stage, on a model that is cut already; choose --ranking uniform, or another method`)
+}
+
+/** The scores that a global ranking needs before the first cut; undefined for a uniform one. */
+export function rankingScores(options: Pick<PruneOptions, 'criterion' | 'budget' | 'seed'>, groups: readonly ChannelGroup[]): GroupScores | undefined {
+  assertRankable(options)
+  return options.budget.ranking === 'global' ? scoresByWeights(options.criterion, groups, options.seed) : undefined
 }
 
 /** What was measured of the original's groups is looked up by their order. */

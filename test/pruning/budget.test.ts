@@ -8,9 +8,11 @@ import { assertSize, meetSize } from '../../src/pruning/file-size.ts'
 import { globalShares } from '../../src/pruning/global-ranking.ts'
 import { widthAt } from '../../src/pruning/group-widths.ts'
 import { type ChannelGroup, findGroups } from '../../src/pruning/groups.ts'
+import type { LatencyProfile } from '../../src/pruning/latency/profile.ts'
 import { solveLatency } from '../../src/pruning/latency/solve.ts'
 import { cutTo } from '../../src/pruning/latency/whole-times.ts'
 import { makePlan } from '../../src/pruning/plan.ts'
+import { requestOfRound } from '../../src/pruning/request.ts'
 import { applyPlan } from '../../src/pruning/surgery.ts'
 import { uniformWidths } from '../../src/pruning/widths.ts'
 import { Net } from './nets.ts'
@@ -145,6 +147,17 @@ describe('budgets of channels and of file size', () => {
     const flat = { estimate: () => 1, predict: async () => ({ ms: 1, layers: [1, 1] }) }
     const filled = await solveLatency({ profile: flat, limitMs: 2, budget: { model, groups, removeParams: 0.5 }, solve: solveBudget })
     expect(filled.after.params).toBeLessThanOrEqual(0.5 * filled.before.params)
+  })
+})
+
+describe('requestOfRound', () => {
+  it('leaves the same share of what is left in every step; the last is the request', () => {
+    const request = { removeParams: 0.75, removeChannels: 0.4375, maxSize: 1000, latency: { limitMs: 2, profile: {} as LatencyProfile }, round: 8, groups: 'inner' } as const
+    const half = requestOfRound(request, 1, 2, { bytes: 4000, wholeMs: 8 })
+    expect(half).toMatchObject({ removeParams: 0.5, removeMacs: undefined, removeChannels: 0.25, maxSize: 2000, latency: { limitMs: 4 }, round: 8 })
+    expect(requestOfRound(request, 2, 2, { bytes: 4000, wholeMs: 8 })).toBe(request)
+    // What is met already stays as it was asked.
+    expect(requestOfRound(request, 1, 2, { bytes: 900, wholeMs: 1 })).toMatchObject({ maxSize: 1000, latency: { limitMs: 2 } })
   })
 })
 

@@ -6,7 +6,7 @@ import { criterionNamed, methodNames } from '../../pruning/criteria/registry.ts'
 import { lcpDefaults } from '../../pruning/lcp/options.ts'
 import { stageEndsOf } from '../../pruning/lcp/run.ts'
 import { parsePlan, type PrunePlan } from '../../pruning/plan.ts'
-import { type PruneOptions, rankingScores, selectInRounds } from '../../pruning/prune.ts'
+import { assertRankable, type PruneOptions, selectInRounds } from '../../pruning/prune.ts'
 import { budgetOptions, chooseGroups } from '../../pruning/request.ts'
 import { applyPlan } from '../../pruning/surgery.ts'
 import { uniformWidths } from '../../pruning/widths.ts'
@@ -102,7 +102,8 @@ async function chooseAndPrune(path: string, options: Options & { readonly data: 
   const groups = chooseGroups(detector, asked)
   if (criterion.needs === 'gradients') stageEndsOf(detector, lcp, groups, path)
   const latency = await openLatency({ model, path, groups, options, context, listener: both(context.listener, run.listener) })
-  if (!asked.adaptive) await uniformWidths(budgetOptions(model, groups, asked), latency, rankingScores({ criterion, budget: asked, seed: options.seed }, groups))
+  assertRankable({ criterion, budget: asked })
+  if (!asked.adaptive) await uniformWidths(budgetOptions(model, groups, asked), latency)
   const budget = { ...asked, latency }
   const images = await openPruneImages({ detector, options, threshold: labelThresholdOf(options, detector.card), readsLabels: trains && follows === 'labels', keep: options.finetuneKeep, context, log: run.log })
   const { train, test } = images.sources

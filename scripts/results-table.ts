@@ -1,6 +1,7 @@
-/** @file Prints the tables of docs/results from the run.json files there: no figure is copied by hand. */
-import { readdirSync, readFileSync, existsSync } from 'node:fs'
+/** @file Prints the tables of docs/results from the files of runs and experiments there: no figure is copied by hand. With --write, docs/results.md from the experiments. */
+import { readdirSync, readFileSync, existsSync, writeFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
+import { readExperiments, resultsPage } from './results-page.ts'
 
 const root = fileURLToPath(new URL('../docs/results', import.meta.url))
 
@@ -76,10 +77,19 @@ function optionsTable(runs: readonly Run[]): string[] {
   return [row(['fine-tuning rate', 'stage epochs', 'stage rate', 'best val AP']), row(['---', '---', '---', '---']), ...rows]
 }
 
+const experiments = readExperiments(root)
+if (process.argv.includes('--write')) {
+  const page = fileURLToPath(new URL('../docs/results.md', import.meta.url))
+  writeFileSync(page, resultsPage(experiments))
+  console.log(`${page}: ${experiments.length} experiments`)
+  process.exit()
+}
+if (experiments.length > 0) console.log(resultsPage(experiments))
 for (const folder of readdirSync(root, { withFileTypes: true }).filter((e) => e.isDirectory()).map((e) => e.name).sort()) {
   const runs = [...runsOf(folder).values()]
   const training = runs.filter((r) => r.method === 'train')
   const pruning = runs.filter((r) => r.method !== 'train')
+  if (runs.length === 0) continue
   console.log(`## ${folder}\n`)
   if (folder.endsWith('-options')) {
     console.log([...optionsTable(pruning), ''].join('\n'))

@@ -54,7 +54,7 @@ function cellsOf(spec: ExperimentSpec, model: string, data: string, seed: number
   const name = (...parts: string[]): string => [model, data, ...parts, `s${seed}`].join('_')
   const epochOf = (command: CommandName, options: Options): number => passesAnEpoch(images, commands.complete(command, options).batch as number, `${spec.file}: data "${data}"`)
 
-  const train = { ...own, arch, weights, ...common }
+  const train = { arch, weights, ...own, ...common }
   const trained = name('train')
   const trainEpoch = epochOf('train', train)
   const trainEpochs = commands.complete('train', train).epochs as number
@@ -68,7 +68,7 @@ function cellsOf(spec: ExperimentSpec, model: string, data: string, seed: number
   }
   for (const [budget, asked] of spec.budgets) {
     for (const [row, { method, options }] of spec.methods) {
-      const all = { ...spec.prune, ...asked, ...options, ...common, method, totalPasses: spec.passes }
+      const all = { method, ...spec.prune, ...asked, ...options, ...common, totalPasses: spec.passes }
       const { finetuneBatch, batch } = commands.complete('prune', all)
       const epoch = passesAnEpoch(images, (finetuneBatch ?? batch) as number, `${spec.file}: data "${data}"`)
       runs.push({ ...cell, budget, name: name(budget, row), kind: 'prune', row, command: 'prune', options: all, from: trained, passes: spec.passes, epoch })

@@ -39,7 +39,7 @@ describe('experiment', () => {
   it('--dry-run tells the runs and touches nothing', async () => {
     const json = await cliJson('experiment', file, '--out', out, '--dry-run') as { runs: { name: string; state: string; command: string; passes: number }[]; passesLeft: number }
     expect(json.runs.map((r) => r.name)).toEqual(names)
-    expect(json.runs[2]).toMatchObject({ state: 'absent', passes: 8, command: 'prune small_drawings_train_s0 --remove-params 0.5 --method l1 --total-passes 8' })
+    expect(json.runs[2]).toMatchObject({ state: 'absent', passes: 8, command: 'prune small_drawings_train_s0 --method l1 --remove-params 0.5 --total-passes 8' })
     expect(json.runs[4]).toMatchObject({ command: 'train --like small_drawings_p50_l1_s0 --epochs 2', passes: 16 })
     expect(json.passesLeft).toBe(2 * (8 + 8 + 8 + 8 + 16))
     expect(filesIn(folder)).toEqual(['tiny.yaml'])
@@ -60,7 +60,7 @@ describe('experiment', () => {
     expect(first).toMatchObject({ finished: 10, total: 10, notes: [] })
     expect(shown).toContain('| unpruned, fine-tuned as long | 2 |')
     expect(filesIn(join(out, 'small_drawings_p50_l1_s0'))).toEqual(['detections.json.gz', 'log.txt', 'plan.json', 'pruned.onnx', 'run.json'])
-    expect(filesIn(out).filter((name) => !names.includes(name))).toEqual(['experiment.json', 'results.csv', 'results.json', 'results.md', 'runs.csv'])
+    expect(filesIn(out).filter((name) => !names.includes(name))).toEqual(['experiment.json', 'results-runs.csv', 'results.csv', 'results.json', 'results.md'])
     // One trained detector for both methods; from scratch in the pruned shape.
     const plans = ['l1', 'random'].map((m) => readJson(join(out, `small_drawings_p50_${m}_s0/plan.json`)) as { model: { sha256: string } })
     expect(plans[0]!.model.sha256).toBe(plans[1]!.model.sha256)

@@ -15,7 +15,7 @@ import { assertConsistent, commandDefaults, commandText, optionRules } from '../
 import { openExperimentData, parsePlaces } from '../experiment-data.ts'
 import { withLatency } from '../experiment-latency.ts'
 import { type Experiment, lookAt, refuseOthers, runAll } from '../experiment-run.ts'
-import { flag, optionalNumber, type OptionsOf, required, texts } from '../fields.ts'
+import { flag, optionalNumber, type OptionsOf, required, text, texts } from '../fields.ts'
 import { lockFolder } from '../folder-lock.ts'
 import { table } from '../table.ts'
 
@@ -24,6 +24,7 @@ const fields = {
   data: texts('NAME=DIR', 'where a data set of the file lies, in place of the path in the file; may be given again'),
   dryRun: flag('print the runs, their passes and what is done already; run nothing'),
   limitHours: optionalNumber('H', 'begin no run after so many hours; run again to go on (0: only gather the results of what is there)', { min: 0 }),
+  results: text('NAME', 'first part of the names of the files of results, where several experiments share a folder with their trained detectors (default: results)'),
   force: flag('do finished runs again whose options are no longer those of the file'),
 }
 
@@ -38,7 +39,7 @@ export default defineCommand({
     'experiment experiments/bccd-resnet18-70.yaml --out runs/bccd --limit-hours 3',
   ],
   details: 'Trains each detector once, prunes it by every method with the same number of passes, and compares. Every run is a folder as train, finetune or prune write it; '
-    + 'after an interruption the same command goes on where it stopped. Writes DIR/results.json, results.csv, runs.csv and results.md.',
+    + 'after an interruption the same command goes on where it stopped. Writes DIR/results.json, results.csv, results-runs.csv and results.md.',
   async run(options, [file = ''], context) {
     const experiment = await openExperiment(file, options, context)
     if (options.dryRun) return tellGrid(experiment, await lookAt(experiment), context)
@@ -74,7 +75,8 @@ async function runAndTell(experiment: Experiment, options: Options, context: Con
     return unpackDetections(new Uint8Array(await store.read(path)), path)
   }, options.seed)
   const markdown = resultsMarkdown(results)
-  for (const [name, text] of [['results.json', `${JSON.stringify(results, null, 2)}\n`], ['results.csv', resultsCsv(results)], ['runs.csv', runsCsv(results)], ['results.md', markdown]] as const) await store.writeAtomic(join(out, name), text)
+  const files = { '.json': `${JSON.stringify(results, null, 2)}\n`, '.csv': resultsCsv(results), '-runs.csv': runsCsv(results), '.md': markdown }
+  for (const [end, content] of Object.entries(files)) await store.writeAtomic(join(out, `${options.results ?? 'results'}${end}`), content)
   context.result(results, `${markdown}\nwritten to ${out}`)
   refuseFailed(outcomes, runs.length)
 }

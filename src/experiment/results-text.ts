@@ -25,6 +25,21 @@ function sectionsOf({ rows, comparisons }: Results): Section[] {
 /** Words for the rows that no method makes. */
 const rowWords: Readonly<Record<string, string>> = { unpruned: 'unpruned', tuned: 'unpruned, fine-tuned as long', scratch: 'scratch (pruned shape, fresh weights)' }
 
+/** One table of the results as text. */
+export interface ResultsTable {
+  /** "resnet18 on bccd, p70" */
+  readonly heading: string
+  readonly header: readonly string[]
+  readonly rows: readonly (readonly string[])[]
+}
+
+export function resultsTables(results: Results): ResultsTable[] {
+  return sectionsOf(results).map((section) => {
+    const columns = columnsOf(section, results.reference)
+    return { heading: `${section.model} on ${section.data}, ${section.budget}`, header: columns.map(([header]) => header), rows: section.rows.map((r) => columns.map(([, cell]) => cell(r))) }
+  })
+}
+
 /** `level`: of the headings of the tables; the title is one above. */
 export function resultsMarkdown(results: Results, level = 2): string {
   const { title, finished, total, reference, resamples } = results
@@ -33,16 +48,17 @@ export function resultsMarkdown(results: Results, level = 2): string {
     `${finished} of ${total} runs are finished. Pruned runs, and the unpruned detector fine-tuned as long, start from the unpruned one and take ${results.passes} forward-backward passes over images in all (rounded up to whole epochs); "passes" are a row's own. AP is COCO's, mean ± standard deviation over seeds. `
     + `The difference is the row's AP minus that of ${reference}, with the 95% interval of a paired bootstrap over images and seeds (${resamples} resamples); a row is ahead of ${reference} or behind it where the interval excludes 0.`, '',
   ]
-  for (const section of sectionsOf(results)) lines.push(`${'#'.repeat(level)} ${section.model} on ${section.data}, ${section.budget}`, '', ...tableOf(section, reference), '')
+  const line = (cells: readonly string[]): string => `| ${cells.join(' | ')} |`
+  for (const { heading, header, rows } of resultsTables(results)) lines.push(`${'#'.repeat(level)} ${heading}`, '', line(header), line(header.map(() => '---')), ...rows.map(line), '')
   if (results.notes.length > 0) lines.push(...results.notes.map((note) => `- ${note}`), '')
   return lines.join('\n')
 }
 
 type Column = [header: string, cell: (r: Section['rows'][number]) => string]
 
-function tableOf({ rows }: Section, reference: string): string[] {
+function columnsOf({ rows }: Section, reference: string): Column[] {
   const some = (name: 'cutAP' | 'latencyMs'): boolean => rows.some(({ row }) => row.measures[name] !== null)
-  const columns: Column[] = [
+  return [
     ['row', ({ row }) => rowWords[row.row] ?? row.row],
     ['seeds', ({ row }) => `${row.seeds.length}${row.failed.length > 0 ? ` (${row.failed.length} failed)` : ''}${row.missing.length > 0 ? ` (${row.missing.length} to be done)` : ''}`],
     ...(some('cutAP') ? [['AP just cut', ({ row }) => points(row.measures.cutAP)] satisfies Column] : []),
@@ -59,10 +75,8 @@ function tableOf({ rows }: Section, reference: string): string[] {
     ['size', ({ row }) => unit(row.measures.bytes, 1e6, 'MB', 2)],
     ...(some('latencyMs') ? [['latency', ({ row }) => unit(row.measures.latencyMs, 1, 'ms', 1)] satisfies Column] : []),
     ['passes', ({ row }) => unit(row.measures.passes, 1, '', 0)],
-    ['time', ({ row }) => unit(row.measures.seconds, 60, 'min', 1)],
+    ['time', ({ row }) => time(row.measures.seconds)],
   ]
-  const line = (cells: readonly string[]): string => `| ${cells.join(' | ')} |`
-  return [line(columns.map(([header]) => header)), line(columns.map(() => '---')), ...rows.map((r) => line(columns.map(([, cell]) => cell(r))))]
 }
 
 function points(spread: Spread | null): string {
@@ -78,12 +92,17 @@ function unit(spread: Spread | null, size: number, name: string, digits: number)
   return spread ? `${(spread.mean / size).toFixed(digits)} ${name}`.trimEnd() : '-'
 }
 
+function time(spread: Spread | null): string {
+  return (spread?.mean ?? 0) < 120 ? unit(spread, 1, 's', 0) : unit(spread, 60, 'min', 1)
+}
+
 function interval({ difference, low, high }: Difference): string {
   return `${signed(difference)} [${signed(low)}, ${signed(high)}]`
 }
 
 function signed(value: number): string {
-  return `${value < 0 ? '-' : '+'}${Math.abs(value).toFixed(3)}`
+  const digits = Math.abs(value).toFixed(3)
+  return Number(digits) === 0 ? digits : `${value < 0 ? '-' : '+'}${digits}`
 }
 
 /** A line for every line of the tables, with all digits. */

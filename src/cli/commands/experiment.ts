@@ -3,8 +3,8 @@ import { join } from 'node:path'
 import { z } from 'zod'
 import type { RunState } from '../../experiment/finished.ts'
 import { makeGrid } from '../../experiment/grid.ts'
-import { resultsOf, type RunOutcome } from '../../experiment/results.ts'
-import { resultsCsv, resultsMarkdown, runsCsv } from '../../experiment/results-text.ts'
+import { type Results, resultsOf, type RunOutcome } from '../../experiment/results.ts'
+import { resultsCsv, resultsMarkdown, resultsTables, runsCsv } from '../../experiment/results-text.ts'
 import { parseSpec } from '../../experiment/spec.ts'
 import { detectionsName, unpackDetections } from '../../metrics/detections-file.ts'
 import { makeFolder, nodeStore } from '../../storage/node.ts'
@@ -77,8 +77,19 @@ async function runAndTell(experiment: Experiment, options: Options, context: Con
   const markdown = resultsMarkdown(results)
   const files = { '.json': `${JSON.stringify(results, null, 2)}\n`, '.csv': resultsCsv(results), '-runs.csv': runsCsv(results), '.md': markdown }
   for (const [end, content] of Object.entries(files)) await store.writeAtomic(join(out, `${options.results ?? 'results'}${end}`), content)
-  context.result(results, `${markdown}\nwritten to ${out}`)
+  context.result(results, resultsText(results, out))
   refuseFailed(outcomes, runs.length)
+}
+
+/** Columns that a terminal has no room for; results.md has them. */
+const filedColumns = new Set(['AP75', 'AP S', 'AP M', 'AP L', 'size'])
+
+function resultsText(results: Results, out: string): string {
+  const tables = resultsTables(results).map(({ heading, header, rows }) => {
+    const shown = [...header.keys()].filter((i) => !filedColumns.has(header[i]!))
+    return `${heading}\n\n${table(shown.map((i) => header[i]!), rows.map((row) => shown.map((i) => row[i]!)))}`
+  })
+  return [results.title, ...tables, ...(results.notes.length > 0 ? [results.notes.join('\n')] : []), `${results.finished} of ${results.total} runs are finished; tables with all columns are in ${out}`].join('\n\n')
 }
 
 function refuseFailed(outcomes: readonly RunOutcome[], total: number): void {

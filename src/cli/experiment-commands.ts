@@ -1,8 +1,6 @@
 /** @file The commands that an experiment is made of, and what their options allow in its file. */
 import type { CommandDefaults, Run } from '../experiment/grid.ts'
 import type { CommandName, OptionRules, Options } from '../experiment/spec.ts'
-import { UserError } from '../tensor/error.ts'
-import { budgetOf, roundsOf } from './budget-options.ts'
 import type { LoadedCommand } from './command.ts'
 import finetune from './commands/finetune.ts'
 import prune from './commands/prune.ts'
@@ -59,16 +57,6 @@ export const commandDefaults: CommandDefaults = {
 /** All options of a command; the folder and the data stand for those to come. */
 function complete(command: CommandName, options: Options): Options {
   return parseOptions(commands[command].fields, { ...given(options), data: 'data', out: 'out' })
-}
-
-/** Throws UserError for options of a pruning run that contradict each other. */
-export function assertConsistent(run: string, options: Options): void {
-  const all = complete('prune', options) as unknown as Parameters<typeof budgetOf>[0] & Parameters<typeof roundsOf>[0] & { readonly epsilon?: number }
-  try {
-    roundsOf(all, budgetOf(all, all.epsilon))
-  } catch (error) {
-    throw error instanceof UserError ? new UserError(`${run}: ${error.message}`, { cause: error }) : error
-  }
 }
 
 export function invoke(command: CommandName, options: Options, args: readonly string[], context: Parameters<LoadedCommand['invoke']>[2]): Promise<void> {

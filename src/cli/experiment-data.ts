@@ -14,6 +14,8 @@ export interface ExperimentData {
   readonly path: string
   /** To train on. */
   readonly images: number
+  /** Of those images. */
+  readonly classes: readonly string[]
   /** Of what the splits say: images by name and size, objects by class and box. Not of the pixels. */
   readonly sha256: string
 }
@@ -53,12 +55,16 @@ async function factsOf(data: Data, { split: measured, trainSplit }: ExperimentSp
   const train = trainSplit ?? (data.splits.includes('train') ? 'train' : everything)
   const hash = createHash('sha256')
   let images = 0
+  let classes: readonly string[] = []
   for (const split of new Set([train, ...data.splits.filter((s) => s === 'val'), measured ?? defaultSplit(data.splits)])) {
     const { dataset } = await data.open(split)
-    if (split === train) images = dataset.samples.length
+    if (split === train) {
+      images = dataset.samples.length
+      classes = dataset.classes
+    }
     hash.update(contentOf(dataset))
   }
-  return { images, sha256: hash.digest('hex') }
+  return { images, classes, sha256: hash.digest('hex') }
 }
 
 function contentOf({ split, classes, samples }: Dataset): string {

@@ -105,6 +105,10 @@ describe('experiment', () => {
     file = await put(folder, 'other.yaml', text.replace('passes: 8', 'passes: 16'))
     const { code, err } = await run()
     expect([code, err]).toEqual([2, expect.stringContaining(`${join(out, 'small_drawings_tuned_s0')}: is finished, but its option epochs is 1, the experiment's is 2 (and 7 more of its runs differ); mend ${file}, choose another --out, or give --force to do what differs again`)])
+    file = await put(folder, 'much.yaml', text.replace('remove-params: 0.5', 'remove-params: 0.9'))
+    expect((await run()).err).toContain(`${file}: small_drawings_p50_l1_s0: 90% of the parameters cannot be removed: `)
+    file = await put(folder, 'none.yaml', text.replace('remove-params: 0.5', ''))
+    expect((await run()).err).toContain(`${file}: small_drawings_p50_l1_s0: no budget: give --remove-params`)
     file = was
     const images = await Promise.all([0, 1, 2, 3, 4, 5, 6, 7].map((i) => drawing(i, 'jpeg')))
     const data = await yoloFolder(join(folder, 'yolo'), shapesClasses, { train: images })
@@ -118,14 +122,14 @@ describe('experiment', () => {
 
   it('a run that fails is told with its reason, the others go on, and the exit code is 1', async () => {
     const was = file
-    // More than the groups have: prune itself finds that out.
-    file = await put(folder, 'failing.yaml', text.replace('methods: {l1: , random: }', 'methods: {l1: , none: {method: l1, remove-params: 0.99}}').replace('seeds: [0, 1]', 'seeds: [0]'))
+    // prune itself finds out that the detector has no such value.
+    file = await put(folder, 'failing.yaml', text.replace('methods: {l1: , random: }', 'methods: {l1: , none: {method: lcp, stages: nowhere}}').replace('seeds: [0, 1]', 'seeds: [0]'))
     const { code, err, out: shown } = await run()
     expect(code).toBe(1)
     expect(done(err)).toEqual(['small_drawings_p50_none_s0'])
     expect(err).toContain('1 of 5 runs failed, the first is small_drawings_p50_none_s0: ')
     expect(shown).toMatch(/^none +0 \(1 failed\) /m)
-    expect(results().runs.find((r) => r.name === 'small_drawings_p50_none_s0')).toMatchObject({ state: 'failed', failure: expect.stringMatching(/param/) as string })
+    expect(results().runs.find((r) => r.name === 'small_drawings_p50_none_s0')).toMatchObject({ state: 'failed', failure: expect.stringMatching(/nowhere/) as string })
     file = was
   }, 60_000)
 })

@@ -11,7 +11,8 @@ import { makeFolder, nodeStore } from '../../storage/node.ts'
 import { UserError } from '../../tensor/error.ts'
 import { type CommonOptions, defineCommand } from '../command.ts'
 import type { Context } from '../context.ts'
-import { assertConsistent, commandDefaults, commandText, optionRules } from '../experiment-commands.ts'
+import { assertPossible } from '../experiment-check.ts'
+import { commandDefaults, commandText, optionRules } from '../experiment-commands.ts'
 import { openExperimentData, parsePlaces } from '../experiment-data.ts'
 import { withLatency } from '../experiment-latency.ts'
 import { type Experiment, lookAt, refuseOthers, runAll } from '../experiment-run.ts'
@@ -58,8 +59,9 @@ async function openExperiment(file: string, options: Options, context: Context):
   const spec = { ...read, threads: options.threads ?? read.threads, ep: options.ep ?? read.ep }
   const data = await openExperimentData(spec, parsePlaces(options.data ?? [], spec), context)
   const runs = makeGrid(spec, new Map([...data].map(([name, { images }]) => [name, images])), commandDefaults)
-  for (const run of runs) if (run.kind === 'prune') assertConsistent(`${file}: ${run.name}`, run.options)
-  return { spec, runs, data, out: options.out }
+  const experiment = { spec, runs, data, out: options.out }
+  await assertPossible(experiment)
+  return experiment
 }
 
 async function runAndTell(experiment: Experiment, options: Options, context: Context): Promise<void> {

@@ -7,17 +7,22 @@ import { uniformWidths } from '../pruning/widths.ts'
 import { UserError } from '../tensor/error.ts'
 import { budgetOf, roundsOf } from './budget-options.ts'
 import { commandDefaults } from './experiment-commands.ts'
+import { besideFile } from './experiment-data.ts'
 import type { Experiment } from './experiment-run.ts'
 import { asksLatency } from './latency.ts'
+import { openModel } from './open-model.ts'
 
 type PruneOptions = Parameters<typeof budgetOf>[0] & Parameters<typeof roundsOf>[0] & { readonly epsilon?: number }
 
 /** Throws UserError naming the first run whose options contradict each other, or whose budget cannot be met. Widths that follow from times or scores show later. */
 export async function assertPossible({ spec, runs, data }: Experiment): Promise<void> {
   const models = new Map<string, Model>()
-  const modelOf = (name: string, of: string, size: unknown): Model => {
+  const modelOf = async (name: string, of: string, size: unknown): Promise<Model> => {
     const key = JSON.stringify([name, of, size])
-    const known = models.get(key) ?? foldConstants(buildDetector(spec.models.get(name)!.arch, { classes: data.get(of)!.classes, seed: 0, ...(typeof size === 'number' && { size }) }))
+    const { arch, file } = spec.models.get(name)!
+    const known = models.get(key) ?? (file === undefined
+      ? foldConstants(buildDetector(arch!, { classes: data.get(of)!.classes, seed: 0, ...(typeof size === 'number' && { size }) }))
+      : (await openModel(besideFile(spec, file))).model)
     models.set(key, known)
     return known
   }
@@ -31,7 +36,7 @@ export async function assertPossible({ spec, runs, data }: Experiment): Promise<
       const key = JSON.stringify([run.model, run.data, asked])
       if (tried.has(key) || asked.adaptive || asksLatency(options)) continue
       tried.add(key)
-      const model = modelOf(run.model, run.data, spec.models.get(run.model)!.train.size)
+      const model = await modelOf(run.model, run.data, spec.models.get(run.model)!.train.size)
       const groups = chooseGroups({ model }, asked)
       await uniformWidths(budgetOptions(model, groups, asked))
     } catch (error) {

@@ -10,6 +10,7 @@ import { UserError } from '../tensor/error.ts'
 import type { Context } from './context.ts'
 import { commandDefaults, invoke } from './experiment-commands.ts'
 import { besideFile, type ExperimentData } from './experiment-data.ts'
+import { measureGiven } from './experiment-given.ts'
 import { fileIdentity } from './open-model.ts'
 
 export interface Experiment {
@@ -28,9 +29,11 @@ export async function lookAt(experiment: Experiment): Promise<Map<string, RunSta
 }
 
 async function look(experiment: Experiment, run: Run, states: ReadonlyMap<string, RunState>): Promise<RunState> {
-  const complete = commandDefaults.complete(run.command, optionsOf(experiment, run))
+  const options = optionsOf(experiment, run)
+  const complete = run.command === 'measure' ? options : commandDefaults.complete(run.command, options)
   const parent = run.from === undefined ? undefined : states.get(run.from)
-  const sha256 = parent?.type === 'finished' ? (await fileIdentity(modelOf(experiment, run.from!))).sha256 : undefined
+  const model = run.kind === 'given' ? givenFile(experiment, run) : parent?.type === 'finished' ? modelOf(experiment, run.from!) : undefined
+  const sha256 = model === undefined ? undefined : (await fileIdentity(model)).sha256
   return stateOf(nodeStore(), join(experiment.out, run.name), run, { options: complete, sha256 })
 }
 
@@ -97,10 +100,12 @@ async function runOne(experiment: Experiment, run: Run, again: boolean, context:
   const folder = join(experiment.out, run.name)
   // The result of a run is a row of the table, not a table of its own.
   const inner: Context = { ...context, result: () => {}, close: () => {} }
-  const args = run.command === 'train' ? [] : [modelOf(experiment, run.from!)]
+  const args = run.from === undefined || run.command === 'train' ? [] : [modelOf(experiment, run.from!)]
   try {
     if (again) await sweep(folder)
-    await invoke(run.command, { ...optionsOf(experiment, run), data: experiment.data.get(run.data)!.path, out: folder, force: again }, args, inner)
+    const data = experiment.data.get(run.data)!.path
+    if (run.command === 'measure') await measureGiven(givenFile(experiment, run), { ...run.options, data, out: folder, force: again }, inner)
+    else await invoke(run.command, { ...optionsOf(experiment, run), data, out: folder, force: again }, args, inner)
     return undefined
   } catch (error) {
     return error instanceof Error ? error.message : String(error)
@@ -115,6 +120,10 @@ function optionsOf(experiment: Experiment, run: Run): Run['options'] {
     ...(typeof weights === 'string' && { weights: besideFile(experiment.spec, weights) }),
     ...(run.kind === 'scratch' && { like: modelOf(experiment, run.from!) }),
   }
+}
+
+function givenFile({ spec }: Experiment, run: Run): string {
+  return besideFile(spec, spec.models.get(run.model)!.file!)
 }
 
 /** File of the model that a run makes. */

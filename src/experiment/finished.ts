@@ -70,7 +70,7 @@ export async function stateOf(store: Store, path: string, run: Run, expected: Ex
     : { ...numbers.parse(data), passes: data.passes, seconds: data.seconds, bytes }
   const made = 'after' in data ? plan.safeParse(parseJson((await text('plan.json')) ?? '')).data?.model.sha256 : data.modelSha256
   const what = differenceOf(data.options, expected.options, run.options)
-    ?? (expected.sha256 !== undefined && made !== expected.sha256 ? `it was made from another model than that of ${run.from}` : undefined)
+    ?? (expected.sha256 !== undefined && made !== expected.sha256 ? `${run.from === undefined ? 'its model is not the file that the experiment names' : `it was made from another model than that of ${run.from}`}` : undefined)
   return what === undefined ? { type: 'finished', record } : { type: 'differs', what, record }
 }
 

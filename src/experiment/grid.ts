@@ -2,8 +2,8 @@
 import { UserError } from '../tensor/error.ts'
 import type { CommandName, ExperimentSpec, Options } from './spec.ts'
 
-/** "train": the unpruned detector; "tuned": it, trained further for as long; "scratch": the pruned shape from fresh weights. */
-export type RunKind = 'train' | 'tuned' | 'scratch' | 'prune'
+/** "given": the unpruned detector, where it is a file, measured; "train": the unpruned detector; "tuned": it, trained further for as long; "scratch": the pruned shape from fresh weights. */
+export type RunKind = 'given' | 'train' | 'tuned' | 'scratch' | 'prune'
 
 export interface Run {
   /** Of its folder; says what the run is. */
@@ -16,7 +16,8 @@ export interface Run {
   /** Row of the table: a method of the experiment, or one of the rows beside them. */
   readonly row: string
   readonly seed: number
-  readonly command: CommandName
+  /** "measure" has no command line of its own. */
+  readonly command: CommandName | 'measure'
   /** Of the command, but for the data's path, the model and the folder. */
   readonly options: Options
   /** Run whose model this one starts from, or whose shape it takes. */
@@ -47,31 +48,34 @@ export function makeGrid(spec: ExperimentSpec, images: ReadonlyMap<string, numbe
   return runs
 }
 
+/** All runs of one model on one data set with one seed. */
 function cellsOf(spec: ExperimentSpec, model: string, data: string, seed: number, images: number, commands: CommandDefaults): Run[] {
-  const { arch, train: own, weights } = spec.models.get(model)!
+  const { arch, file, train: own, weights } = spec.models.get(model)!
   const cell = { model, data, seed }
   const common = { seed, limit: spec.data.get(data)!.limit, split: spec.split, trainSplit: spec.trainSplit, threads: spec.threads, ep: spec.ep }
   const name = (...parts: string[]): string => [model, data, ...parts, `s${seed}`].join('_')
-  const epochOf = (command: CommandName, options: Options): number => passesAnEpoch(images, commands.complete(command, options).batch as number, `${spec.file}: data "${data}"`)
-
+  const epochOf = (command: CommandName, options: Options, key = 'batch'): number => {
+    const complete = commands.complete(command, options)
+    return passesAnEpoch(images, (complete[key] ?? complete.batch) as number, `${spec.file}: data "${data}"`)
+  }
+  const from = name(file === undefined ? 'train' : 'given')
   const train = { arch, weights, ...own, ...common }
-  const trained = name('train')
-  const trainEpoch = epochOf('train', train)
-  const trainEpochs = commands.complete('train', train).epochs as number
-  const runs: Run[] = [{ ...cell, name: trained, kind: 'train', row: 'unpruned', command: 'train', options: train, passes: trainEpochs * trainEpoch, epoch: trainEpoch }]
+  const trainEpoch = file === undefined ? epochOf('train', train) : 0
+  const trainEpochs = file === undefined ? (commands.complete('train', train).epochs as number) : 0
+  const runs: Run[] = [file === undefined
+    ? { ...cell, name: from, kind: 'train', row: 'unpruned', command: 'train', options: train, passes: trainEpochs * trainEpoch, epoch: trainEpoch }
+    : { ...cell, name: from, kind: 'given', row: 'unpruned', command: 'measure', options: common, passes: 0, epoch: 0 }]
 
   if (spec.rows.includes('tuned')) {
     const base = { ...commands.tuned(commands.complete('prune', { ...spec.prune, ...common })), ...common }
     const epoch = epochOf('finetune', base)
     const epochs = Math.ceil(spec.passes / epoch)
-    runs.push({ ...cell, name: name('tuned'), kind: 'tuned', row: 'tuned', command: 'finetune', options: { ...base, epochs }, from: trained, passes: epochs * epoch, epoch })
+    runs.push({ ...cell, name: name('tuned'), kind: 'tuned', row: 'tuned', command: 'finetune', options: { ...base, epochs }, from, passes: epochs * epoch, epoch })
   }
   for (const [budget, asked] of spec.budgets) {
     for (const [row, { method, options }] of spec.methods) {
       const all = { method, ...spec.prune, ...asked, ...options, ...common, totalPasses: spec.passes }
-      const { finetuneBatch, batch } = commands.complete('prune', all)
-      const epoch = passesAnEpoch(images, (finetuneBatch ?? batch) as number, `${spec.file}: data "${data}"`)
-      runs.push({ ...cell, budget, name: name(budget, row), kind: 'prune', row, command: 'prune', options: all, from: trained, passes: spec.passes, epoch })
+      runs.push({ ...cell, budget, name: name(budget, row), kind: 'prune', row, command: 'prune', options: all, from, passes: spec.passes, epoch: epochOf('prune', all, 'finetuneBatch') })
     }
     if (spec.rows.includes('scratch')) {
       const { arch: _, weights: __, size: ___, ...training } = train as Options & { size?: unknown }

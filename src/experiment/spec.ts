@@ -10,7 +10,10 @@ export type Options = Readonly<Record<string, unknown>>
 export type CommandName = 'train' | 'finetune' | 'prune'
 
 export interface ModelSpec {
-  readonly arch: string
+  /** Detector to train; undefined where there is a file. */
+  readonly arch?: string
+  /** A trained detector, as the YAML has it. */
+  readonly file?: string
   /** File of a classifier that the trunk starts from, as the YAML has it. */
   readonly weights?: string
   /** Of `train`. */
@@ -73,7 +76,9 @@ const named = <T extends z.ZodType>(schema: T) => z.record(name, schema).refine(
 const options = z.record(z.string(), z.unknown()).nullable().transform((v) => v ?? {})
 const whole = (min: number) => z.int(`must be a whole number from ${min}`).min(min, `must be a whole number from ${min}`)
 
-const model = z.strictObject({ arch: z.string(), weights: z.string().min(1).optional(), train: options.optional() })
+const model = z.strictObject({ arch: z.string().optional(), file: z.string().min(1).optional(), weights: z.string().min(1).optional(), train: options.optional() })
+  .refine((m) => (m.arch === undefined) !== (m.file === undefined), 'needs either "arch", a detector to train, or "file", a trained one')
+  .refine((m) => m.file === undefined || (m.weights === undefined && m.train === undefined), '"weights" and "train" have no meaning beside "file", which is trained already; leave them out')
 const data = z.union([z.string().min(1), z.strictObject({ path: z.string().min(1), limit: whole(1).optional() })], 'must be a folder (or the word shapes), or an object of path and limit')
 
 const schema = z.strictObject({
@@ -85,7 +90,7 @@ const schema = z.strictObject({
   seeds: z.array(whole(0)).min(1, 'is empty; give at least one seed').refine((v) => new Set(v).size === v.length, 'has a seed twice; leave one out'),
   passes: whole(1),
   prune: options.optional(),
-  rows: z.array(z.enum(honestRows, `must be among ${honestRows.join(', ')}`)).default([...honestRows]),
+  rows: z.array(z.enum(honestRows, `must be among ${honestRows.join(', ')}`)).optional(),
   reference: z.string().optional(),
   split: z.string().min(1).optional(),
   'train-split': z.string().min(1).optional(),
@@ -128,13 +133,17 @@ export function parseSpec(text: string, file: string, rules: OptionRules): Exper
   })
   const reference = raw.reference ?? (methods.has('lcp') ? 'lcp' : [...methods.keys()][0]!)
   if (!methods.has(reference)) refuse(['reference'], `"${reference}" is none of the methods ${[...methods.keys()].join(', ')}; name one of them`)
+  // How a given detector was trained is not known, so nothing can be trained from scratch for as long.
+  const given = Object.entries(raw.models).find(([, m]) => m.file !== undefined)?.[0]
+  if (given !== undefined && raw.rows?.includes('scratch')) refuse(['rows'], `the row "scratch" is trained as the unpruned detector was, and the model "${given}" is given by its file; leave the row out, or give "arch"`)
+  const rows = raw.rows ?? honestRows.filter((row) => given === undefined || row !== 'scratch')
   return {
     file,
     title: raw.title ?? file.replace(/^.*[/\\]/, '').replace(/\.ya?ml$/, ''),
     models: mapOf(raw.models, (m, key) => {
-      const unknown = rules.fault('train', 'arch', m.arch)
+      const unknown = m.arch === undefined ? undefined : rules.fault('train', 'arch', m.arch)
       if (unknown !== undefined) refuse(['models', key, 'arch'], unknown)
-      return { arch: m.arch, weights: m.weights, train: optionsAt('train', ['models', key, 'train'], m.train ?? {}) }
+      return { arch: m.arch, file: m.file, weights: m.weights, train: optionsAt('train', ['models', key, 'train'], m.train ?? {}) }
     }),
     data: mapOf(raw.data, (d) => (typeof d === 'string' ? { path: d } : d)),
     budgets: mapOf(raw.budgets, (b, key) => optionsAt('prune', ['budgets', key], b)),
@@ -142,7 +151,7 @@ export function parseSpec(text: string, file: string, rules: OptionRules): Exper
     seeds: raw.seeds,
     passes: raw.passes,
     prune: optionsAt('prune', ['prune'], raw.prune ?? {}),
-    rows: honestRows.filter((row) => raw.rows.includes(row)),
+    rows: honestRows.filter((row) => rows.includes(row)),
     reference,
     split: raw.split,
     trainSplit: raw['train-split'],

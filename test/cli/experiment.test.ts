@@ -120,6 +120,22 @@ describe('experiment', () => {
     rmSync(join(out, 'lock.json'))
   }, 60_000)
 
+  it('starts from a detector that is given by its file', async () => {
+    const was = file
+    const model = join(out, 'small_drawings_train_s1/model.onnx')
+    file = await put(folder, 'given.yaml', text.replace('{arch: ssd-small, train: {epochs: 1}}', `{file: ${model}}`).replace('seeds: [0, 1]', 'seeds: [0]').replace(', random: ', ''))
+    const apart = join(folder, 'given')
+    const { code, err } = await cli('experiment', file, '--out', apart)
+    expect(code, err).toBe(0)
+    expect(done(err)).toEqual(['small_drawings_given_s0', 'small_drawings_tuned_s0', 'small_drawings_p50_l1_s0'])
+    const shown = readJson(join(apart, 'results.json')) as unknown as Shown
+    const AP = results().runs.find((r) => r.name === 'small_drawings_train_s1')!.measures.AP
+    expect(shown.runs[0]).toMatchObject({ measures: { AP, passes: 0 } })
+    expect(shown.rows.map((r) => r.row)).toEqual(['unpruned', 'tuned', 'l1'])
+    expect(done((await cli('experiment', file, '--out', apart)).err)).toEqual([])
+    file = was
+  }, 60_000)
+
   it('a run that fails is told with its reason, the others go on, and the exit code is 1', async () => {
     const was = file
     // prune itself finds out that the detector has no such value.

@@ -37,6 +37,22 @@ describe('the grid', () => {
     expect(of('p50_scratch').options).not.toHaveProperty('arch')
   })
 
+  it('measures a detector that is given, and starts from it', () => {
+    const given = parseSpec(`
+models: {s: {file: detector.onnx}}
+data: {d: shapes}
+budgets: {p50: {remove-params: 0.5}}
+methods: {l1: }
+seeds: [0]
+passes: 40
+`, 'e.yaml', optionRules)
+    expect(makeGrid(given, new Map([['d', 20]]), commandDefaults).map(({ name, command, from, passes }) => ({ name, command, from, passes }))).toEqual([
+      { name: 's_d_given_s0', command: 'measure', from: undefined, passes: 0 },
+      { name: 's_d_tuned_s0', command: 'finetune', from: 's_d_given_s0', passes: 48 },
+      { name: 's_d_p50_l1_s0', command: 'prune', from: 's_d_given_s0', passes: 40 },
+    ])
+  })
+
   it('leaves rows out that are not asked for, and needs a batch of images', () => {
     expect(makeGrid(spec('rows: [unpruned]'), new Map([['d', 20]]), commandDefaults).map((r) => r.kind)).not.toContain('scratch')
     expect(() => makeGrid(spec(), new Map([['d', 7]]), commandDefaults)).toThrow('e.yaml: data "d" has 7 images to train on, less than a batch of 8; choose a smaller batch')

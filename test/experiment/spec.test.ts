@@ -43,9 +43,11 @@ describe('the file of an experiment', () => {
 
   it.each([
     ['unknown key', good.replace('passes: 4800', 'passes: 4800\nmethds: {}'), 'e.yaml:21: "methds" is no key of an experiment here; known are title, models, data, budgets'],
-    ['unknown key of a model', good.replace('    arch: ssd300-resnet18', '    arch: ssd300-resnet18\n    archs: x'), 'e.yaml:5: models.r18: "archs" is no key of an experiment here; known are arch, weights, train'],
+    ['unknown key of a model', good.replace('    arch: ssd300-resnet18', '    arch: ssd300-resnet18\n    archs: x'), 'e.yaml:5: models.r18: "archs" is no key of an experiment here; known are arch, file, weights, train'],
     ['missing key', without('passes: 4800'), 'e.yaml:1: passes: is missing'],
-    ['missing arch', good.replace('    arch: ssd300-resnet18\n', ''), 'e.yaml:3: models.r18.arch: is missing'],
+    ['missing arch', good.replace('    arch: ssd300-resnet18\n', ''), 'e.yaml:3: models.r18: needs either "arch", a detector to train, or "file", a trained one'],
+    ['a file that is to be trained', good.replace('arch: ssd300-resnet18', 'file: m.onnx'), 'e.yaml:3: models.r18: "weights" and "train" have no meaning beside "file"'],
+    ['scratch of a file', `${good.replace('arch: ssd300-resnet18\n    train:\n      epochs: 25', 'file: m.onnx')}rows: [scratch]\n`, 'e.yaml:21: rows: the row "scratch" is trained as the unpruned detector was, and the model "r18" is given by its file'],
     ['unknown option', good.replace('roi: plain', 'rio: plain'), 'e.yaml:17: methods.plain.rio: is no option of "espalier prune"; "espalier help prune" lists them'],
     ['wrong value', good.replace('roi: plain', 'roi: odd'), 'e.yaml:17: methods.plain.roi: must be one of contextual, plain'],
     ['number out of range', good.replace('remove-params: 0.7', 'remove-params: 70'), 'e.yaml:12: budgets.p70.remove-params: must be a number above 0 and below 1, not 70'],

@@ -1,11 +1,11 @@
 /** @file prune without --data: channels chosen by the weights alone, cut and certified. Nothing is trained, and no AP is measured. */
 import { join } from 'node:path'
 import { ownCard } from '../detection/card.ts'
-import { criterionNamed, methodNames } from '../pruning/criteria/registry.ts'
+import { criterionNamed, methodsThatNeed } from '../pruning/criteria/registry.ts'
 import type { PrunePlan } from '../pruning/plan.ts'
-import { rankingScores, selectByWeights } from '../pruning/prune.ts'
 import { assertSize } from '../pruning/file-size.ts'
 import { budgetOptions, chooseGroups } from '../pruning/request.ts'
+import { assertScorable, cutByScores, scoresByWeights } from '../pruning/score-groups.ts'
 import { uniformWidths } from '../pruning/widths.ts'
 import { UserError } from '../tensor/error.ts'
 import { budgetFields, budgetOf, savePruned, sizeJson, sizeText } from './budget-options.ts'
@@ -30,7 +30,7 @@ const meaningful = new Set([...Object.keys({ ...commonFields, ...outFields, ...b
 export async function pruneUnmeasured(path: string, options: Options, given: ReadonlySet<string>, context: Context, files: readonly string[]): Promise<void> {
   const criterion = criterionNamed(options.method)
   if (criterion.needs !== 'weights') {
-    const others = methodNames.filter((name) => criterionNamed(name).needs === 'weights').join(' and ')
+    const others = methodsThatNeed('weights').join(', ')
     throw new UserError(`--data is missing: --method ${options.method} judges channels on images; give the folder of images, or "shapes" (only --plan and the methods ${others} need none)`)
   }
   const idle = [...given].find((key) => !meaningful.has(key) && !(key === 'finetuneEpochs' && options.finetuneEpochs === 0))
@@ -43,8 +43,10 @@ export async function pruneUnmeasured(path: string, options: Options, given: Rea
   const before = costOf(model, path)
   const groups = chooseGroups({ model }, budget)
   const latency = await openLatency({ model, path, groups, options, context, listener: both(context.listener, run.listener) })
-  const asked = { criterion, budget, seed: options.seed }
-  const selected = selectByWeights(model, asked, await uniformWidths(budgetOptions(model, groups, budget), latency, rankingScores(asked, groups)))
+  assertScorable(criterion, groups, false)
+  const scores = scoresByWeights(criterion, groups, options.seed)
+  const widthsFound = await uniformWidths(budgetOptions(model, groups, budget), latency, budget.ranking === 'global' ? scores : undefined)
+  const selected = { ...cutByScores(model, groups, scores, widthsFound, { method: criterion.name, seed: options.seed }), budget: widthsFound }
   assertSize(selected.model, budget.maxSize)
   const size = sizeJson(selected.model, budget)
   const plan: PrunePlan = { ...selected.plan, model: await fileIdentity(path) }

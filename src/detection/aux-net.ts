@@ -67,9 +67,19 @@ export interface AuxLossInputs {
   readonly boxWeights: Value
 }
 
-/** L_ac = weighted mean cross-entropy; L_ar = m times the weighted mean of 1 - GIoU(decoded box, A). */
-export function auxLoss(b: Builder, inputs: AuxLossInputs, options: { classes: number; m: number; variances: readonly [number, number] }): { classification: Value; localization: Value } {
-  const mean = (x: Value, weights: Value): Value => b.div(b.sum(b.mul(x, weights)), b.op('Max', [b.sum(weights), b.scalar(1e-6)]))
+export interface AuxLossOptions {
+  readonly classes: number
+  readonly m: number
+  readonly variances: readonly [number, number]
+  /** Over the boxes: their mean; or each image's sum, averaged over this number of images. */
+  readonly over: 'boxes' | { readonly images: number }
+}
+
+/** L_ac = cross-entropy; L_ar = m (1 - GIoU(decoded box, A)); both weighted, averaged or summed over the boxes. */
+export function auxLoss(b: Builder, inputs: AuxLossInputs, options: AuxLossOptions): { classification: Value; localization: Value } {
+  const { over } = options
+  const divisor = (weights: Value): Value => (over === 'boxes' ? b.op('Max', [b.sum(weights), b.scalar(1e-6)]) : b.scalar(over.images))
+  const mean = (x: Value, weights: Value): Value => b.div(b.sum(b.mul(x, weights)), divisor(weights))
   const entropy = crossEntropy(b, inputs.classes, oneHot(b, inputs.labels, options.classes))
   const decoded = decodeOffsets(b, inputs.offsets, inputs.defaults, options.variances)
   const distance = b.sub(b.scalar(1), giou(b, decoded, inputs.truths))

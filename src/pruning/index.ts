@@ -1,7 +1,7 @@
 /** @file Public API of espalier/pruning. */
 export { type Budget, solveBudget } from './budget.ts'
 export { type Certificate, certify, type CertifyOptions } from './certify.ts'
-export { type Criterion, type Statistics } from './criteria/criterion.ts'
+export { type Criterion, type Needs, type StatisticsOf } from './criteria/criterion.ts'
 export { criterionNamed, methodNames } from './criteria/registry.ts'
 export { type BudgetOptions } from './goals.ts'
 export { type ChannelGroup, findGroups, type GroupMember, printGroups } from './groups.ts'

@@ -37,24 +37,46 @@ export async function fitWeights(original: Detector, cut: Detector, plan: PruneP
   const { model } = cloneModel(cut.model)
   const layers = fittable(model, new Set([...axes.keys()].map((v) => v.name)))
   options.listener?.({ type: 'phase', name: 'fit weights', total: layers.length, unit: 'layers' })
+  const images = { batch: options.batches[0]!.samples.length, batches: options.batches }
   for (const [i, node] of layers.entries()) {
     const output = node.outputs[0]!.name
-    const keep = kept({ value: valueNamed(original.model.graph, output), axis: 1 })
-    solve(node, await normalEquations(original, { ...cut, model }, output, keep, options))
+    await fitLayer(original, { ...cut, model }, { output, keep: kept({ value: valueNamed(original.model.graph, output), axis: 1 }) }, images, options)
     options.listener?.({ type: 'progress', done: i + 1, values: {} })
   }
   options.listener?.({ type: 'end', summary: 'least squares to the unpruned detector\'s features' })
   return model
 }
 
+/** A layer by the value that it computes, and which channels of the original's value it still has; undefined: all. */
+export interface FittedLayer {
+  readonly output: string
+  readonly keep: readonly number[] | undefined
+}
+
+/** Full batches of one size. */
+export interface FitImages {
+  readonly batch: number
+  readonly batches: Iterable<Batch> | AsyncIterable<Batch>
+}
+
+/** Puts the least-squares weights and biases of one layer (see fitWeights) into the initializers of `cut`'s own model. */
+export async function fitLayer(original: Detector, cut: Detector, layer: FittedLayer, images: FitImages, options: Pick<FitOptions, 'runtime' | 'session'>): Promise<void> {
+  solve(valueNamed(cut.model.graph, layer.output).producer!, await normalEquations(original, cut, layer, images, options))
+}
+
+/** Whether a node is a layer whose weights, its own alone, have a least-squares fit here. */
+export function hasFit(node: Node): boolean {
+  const own = (v: Value | undefined): boolean => v?.initializer !== undefined && v.uses.size === 1
+  return lookup(node.opType, node.domain)?.regressors !== undefined && own(node.inputs[1]) && (node.inputs[2] === undefined || own(node.inputs[2]))
+}
+
 /** Layers whose input is not what it was, with weights of their own, in graph order. */
 function fittable(model: Model, cutValues: ReadonlySet<string>): Node[] {
   const touched = new Set<Value>()
-  const own = (v: Value | undefined): boolean => v?.initializer !== undefined && v.uses.size === 1
   return model.graph.nodes.filter((node) => {
     if (!node.inputs.some((v) => v && (touched.has(v) || (cutValues.has(v.name) && !v.initializer)))) return false
     for (const v of node.outputs) if (v) touched.add(v)
-    return lookup(node.opType, node.domain)?.regressors !== undefined && own(node.inputs[1]) && (node.inputs[2] === undefined || own(node.inputs[2]))
+    return hasFit(node)
   })
 }
 
@@ -66,8 +88,7 @@ interface NormalEquations {
   readonly right: Tensor
 }
 
-async function normalEquations(original: Detector, cut: Detector, output: string, keep: readonly number[] | undefined, { runtime, session: options, batches }: FitOptions): Promise<NormalEquations> {
-  const batch = batches[0]!.samples.length
+async function normalEquations(original: Detector, cut: Detector, { output, keep }: FittedLayer, { batch, batches }: FitImages, { runtime, session: options }: Pick<FitOptions, 'runtime' | 'session'>): Promise<NormalEquations> {
   const b = new Builder(new Graph('normal_equations'))
   const student = workingCopy(cut.model, batch)
   const node = valueNamed(student.graph, output).producer!
@@ -86,7 +107,7 @@ async function normalEquations(original: Detector, cut: Detector, output: string
   const session = await runtime.load(createModel(b.graph, b.opset), options)
   try {
     let sums: { gram: Tensor; right: Tensor } | undefined
-    for (const data of batches) {
+    for await (const data of batches) {
       const out: Tensors = await session.run(imageFeeds(cut.card, data))
       const found = { gram: out[names.gram]!, right: out[names.right]! }
       sums = sums ? { gram: added(sums.gram, found.gram), right: added(sums.right, found.right) } : found

@@ -1,22 +1,21 @@
 /** @file The whole way of pruning: budget, selection, cut, fine-tuning, each step measured. */
 import type { OptimizerOptions } from '../autodiff/optimizers.ts'
 import type { AugmentOptions } from '../data/augment.ts'
-import type { Model } from '../ir/graph.ts'
 import { modelCost } from '../passes/cost.ts'
 import type { Runtime, SessionOptions } from '../runtime/session.ts'
-import { createRng } from '../tensor/rng.ts'
 import { UserError } from '../tensor/error.ts'
 import type { Detector } from '../train/detector.ts'
 import { distillTask, type Hint, type OutputReading } from '../train/distill.ts'
 import { distinctImages, type Evaluation, evaluate } from '../train/evaluate.ts'
 import type { Listener } from '../train/events.ts'
 import { withAuxLoss } from '../train/aux-loss.ts'
+import { lcpAux } from '../train/aux-task.ts'
 import { multiboxTask } from '../train/multibox.ts'
 import { type ImageSource, loaderFor } from '../train/source.ts'
 import type { DetectorTask } from '../train/task.ts'
 import { type EpochRecord, trainDetector, type TrainResult } from '../train/train.ts'
 import { workingCopy } from '../train/working-copy.ts'
-import { bestUnits, type Budget, solveBudget } from './budget.ts'
+import type { Budget } from './budget.ts'
 import type { Criterion } from './criteria/criterion.ts'
 import { assertSize } from './file-size.ts'
 import type { GroupScores } from './global-ranking.ts'
@@ -29,8 +28,8 @@ import { composePlans, makePlan, type PrunePlan } from './plan.ts'
 import { type Fit, recalibrate } from './recalibrate.ts'
 import { type BudgetRequest, budgetOptions, chooseGroups, referenceOf, requestOfRound } from './request.ts'
 import { resolvePlan } from './resolve-plan.ts'
+import { assertScorable, cutByScores, scoreGroups } from './score-groups.ts'
 import { chosenStageEnds } from './stages.ts'
-import { applyPlan } from './surgery.ts'
 import { solveWidths } from './widths.ts'
 
 export interface FinetuneOptions {
@@ -149,30 +148,9 @@ export interface PruneResult {
   readonly skipped: Evaluation['skipped']
 }
 
-/** Chooses by a criterion that needs the weights alone, and cuts: any model, no images. `budget`: the widths, where they are known; default: one ratio for all groups. */
-export function selectByWeights(model: Model, { criterion, budget: request, seed }: Pick<PruneOptions, 'criterion' | 'budget' | 'seed'>, given?: Budget): Pick<Selected, 'plan' | 'budget'> & { readonly model: Model } {
-  const groups = chooseGroups({ model }, request)
-  const budget = given ?? solveBudget(budgetOptions(model, groups, request))
-  const scores = scoresByWeights(criterion, groups, seed)
-  const kept = new Map(groups.map((g) => [g.id, bestUnits(scores.get(g.id)!, budget.widths.get(g.id)!)]))
-  const plan = makePlan(groups, kept, { method: criterion.name, seed })
-  return { plan, model: applyPlan(model, plan), budget }
-}
-
-/** Scores of every unit of the groups, by a criterion that needs the weights alone. */
-function scoresByWeights(criterion: Criterion, groups: readonly ChannelGroup[], seed: number): GroupScores {
-  return new Map(groups.map((g) => [g.id, criterion.score(g, { rng: createRng(`${seed}/${criterion.name}`) })]))
-}
-
 /** Throws UserError where a global ranking is asked for and the method has no scores before the first cut. */
 export function assertRankable({ criterion, budget }: Pick<PruneOptions, 'criterion' | 'budget'>): void {
-  if (budget.ranking === 'global' && criterion.needs !== 'weights') throw new UserError(`--ranking global puts the channels of all groups in one order before the first cut, but --method ${criterion.name} scores stage by stage, on a model that is cut already; choose --ranking uniform, or another method`)
-}
-
-/** The scores that a global ranking needs before the first cut; undefined for a uniform one. */
-export function rankingScores(options: Pick<PruneOptions, 'criterion' | 'budget' | 'seed'>, groups: readonly ChannelGroup[]): GroupScores | undefined {
-  assertRankable(options)
-  return options.budget.ranking === 'global' ? scoresByWeights(options.criterion, groups, options.seed) : undefined
+  if (budget.ranking === 'global' && criterion.needs === 'joint') throw new UserError(`--ranking global puts the channels of all groups in one order before the first cut, but --method ${criterion.name} scores stage by stage, on a model that is cut already; choose --ranking uniform, or another method`)
 }
 
 /** What was measured of the original's groups is looked up by their order. */
@@ -181,33 +159,38 @@ function assertSameGroups(groups: readonly ChannelGroup[], originals: readonly C
   if (now !== before) throw new Error(`the cut changed the channel groups from ${before} to ${now}`)
 }
 
-/** Widths of the request; where greedy selection decides, none is set, and all channels are what a group may keep. */
-async function widthsFor(detector: Detector, train: ImageSource, groups: readonly ChannelGroup[], options: PruneOptions, reference: Reference | undefined): Promise<{ budget: Budget; skipped: Evaluation['skipped'] }> {
+/** Widths of the request; where greedy selection decides, none is set, and all channels are what a group may keep. `scores`: what a global ranking goes by. */
+async function widthsFor(detector: Detector, train: ImageSource, groups: readonly ChannelGroup[], options: PruneOptions, reference: Reference | undefined, scores?: GroupScores): Promise<{ budget: Budget; skipped: Evaluation['skipped'] }> {
   const { latency, adaptive, widths = { rule: 'uniform', images: 0 } } = options.budget
   const { model } = detector
   if (adaptive) {
-    if (options.criterion.needs === 'weights' || options.lcp.select !== 'greedy' || options.lcp.epsilon === undefined) throw new UserError('no budget: without one, greedy selection must decide when to stop; give --select greedy and --epsilon, with a method that has them')
+    if (options.criterion.needs !== 'joint' || options.lcp.select !== 'greedy' || options.lcp.epsilon === undefined) throw new UserError('no budget: without one, greedy selection must decide when to stop; give --select greedy and --epsilon, with a method that has them')
     const { params, macs } = modelCost(model)
     return { budget: { widths: new Map(), ratio: 1, before: { params, macs }, after: { params, macs } }, skipped: [] }
   }
-  return solveWidths(detector, train, budgetOptions(model, groups, options.budget, reference), { ...options, ...widths, latency, scores: rankingScores(options, groups) })
+  return solveWidths(detector, train, budgetOptions(model, groups, options.budget, reference), { ...options, ...widths, latency, scores: options.budget.ranking === 'global' ? scores : undefined })
 }
 
 /**
- * Chooses the channels to keep and cuts; criteria with gradients train along the way. In a later step of several, `detector` is cut already: `reference` is what
+ * Chooses the channels to keep and cuts; criteria with a joint loss train along the way. In a later step of several, `detector` is cut already: `reference` is what
  * the budget's shares are of, `original` the detector as it came.
  */
 export async function select(detector: Detector, train: ImageSource, options: PruneOptions, { reference, original = detector }: { readonly reference?: Reference; readonly original?: Detector } = {}): Promise<Selected> {
   const { criterion, seed } = options
   const groups = chooseGroups(detector, options.budget)
   if (original !== detector) assertSameGroups(groups, chooseGroups(original, options.budget))
-  const { budget, skipped } = await widthsFor(detector, train, groups, options, reference)
-  if (criterion.needs === 'weights') {
-    const { plan, model } = selectByWeights(detector.model, options, budget)
-    return { plan, detector: { ...detector, model }, budget, stages: [], passes: { selection: 0, stage: 0, update: 0 }, skipped }
-  }
+  assertRankable(options)
+  assertScorable(criterion, groups, options.teacher !== undefined)
   const origin = { method: criterion.name, seed }
   const passes = { selection: 0, stage: 0, update: 0 }
+  if (criterion.needs !== 'joint') {
+    const { images, batch } = options.lcp
+    const measured = await scoreGroups(criterion, detector, groups, train, { ...options, images, batch, passes, task: () => taskOf(original, options, batch) })
+    const { budget, skipped } = await widthsFor(detector, train, groups, options, reference, measured.scores)
+    const { plan, model } = cutByScores(detector.model, groups, measured.scores, budget, origin)
+    return { plan, detector: { ...detector, model }, budget, stages: [], passes, skipped: distinctImages([...skipped, ...measured.skipped]) }
+  }
+  const { budget, skipped } = await widthsFor(detector, train, groups, options, reference)
   const task = taskOf(original, options, options.lcp.batch)
   const workspace: Workspace = {
     runtime: options.runtime,
@@ -283,10 +266,10 @@ function hintsOf(detector: Detector, plan: PrunePlan, ends: readonly string[]): 
 function finetuneTask(detector: Detector, start: Detector, plan: PrunePlan, train: ImageSource, options: PruneOptions): DetectorTask {
   const { teacher, lcp, seed, finetune: { batch } } = options
   if (!teacher) return taskOf(detector, options, batch)
-  const ends = chosenStageEnds(detector, lcp.stageEnds, chooseGroups(detector, options.budget))
+  const ends = chosenStageEnds(detector, lcp, chooseGroups(detector, options.budget))
   const task = taskOf(detector, options, batch, hintsOf(detector, plan, ends))
   if (teacher.auxWeight === 0 || train.dataset.samples.every((s) => s.truth.labels.length === 0)) return task
-  return withAuxLoss(task, { networks: auxTasks(detector, start, ends, batch, lcp.aux, seed), batch, weight: teacher.auxWeight, seed })
+  return withAuxLoss(task, { networks: auxTasks(detector, start, ends, batch, lcp.aux ?? lcpAux, seed), batch, weight: teacher.auxWeight, seed })
 }
 
 /** The cut detector, mended on training images where asked for. */

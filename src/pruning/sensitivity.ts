@@ -11,7 +11,7 @@ import { squaredDistance, type Tensor, toNumbers } from '../tensor/tensor.ts'
 import type { Listener } from '../train/events.ts'
 import { bestUnits } from './budget.ts'
 import { nodeLabel } from './channel-links.ts'
-import type { Criterion } from './criteria/criterion.ts'
+import type { WeightCriterion } from './criteria/criterion.ts'
 import { crossingsOf } from './crossings.ts'
 import type { ChannelGroup } from './groups.ts'
 import { type MaskedModel, withMaskInputs } from './zero-factor.ts'
@@ -24,8 +24,8 @@ export interface SensitivityOptions {
   readonly session?: SessionOptions
   /** Groups of the model that may be cut, of two units or more. */
   readonly groups: readonly ChannelGroup[]
-  /** Ranks the channels; the lowest go first. One that needs weights alone. */
-  readonly criterion: Criterion
+  /** Ranks the channels; the lowest go first. */
+  readonly criterion: WeightCriterion
   readonly shares: readonly number[]
   readonly seed: number
   /** Inputs of the model, a set for each run. */

@@ -2,7 +2,9 @@
 import type { Graph, Model, Node, Value } from '../ir/graph.ts'
 import { ancestors, valueNamed } from '../ir/walk.ts'
 import type { Detector } from '../train/detector.ts'
+import { UserError } from '../tensor/error.ts'
 import type { ChannelGroup } from './groups.ts'
+import type { LcpOptions } from './lcp/options.ts'
 
 export interface Stage {
   /** Name of the stage end's value; undefined for the last part, where the detector's own loss stands in. */
@@ -44,7 +46,7 @@ const layersPerStage = 5
 const mostStages = 3
 
 /**
- * Stage ends of a model whose card names none, input to output; the part after the last is left to the detector's own loss. Empty where the model
+ * Stage ends of a model whose card names none, input to output, as many as `wanted` (default: by the number of layers; fewer where there are no more maps); the part after the last is left to the detector's own loss. Empty where the model
  * has no feature map to take.
  *
  * Of k ends, the last should have k/(k+1) of the layers that read prunable channels before it. Heads may leave no such map, so the last end is
@@ -53,9 +55,9 @@ const mostStages = 3
  * detector depend, is preferred to one in a side branch, in the head of one scale, inside a residual block, or with half of the channels before a
  * shuffle. Of equal ones the latest is taken: auxiliary networks judge more layers by it.
  */
-export function evenStageEnds(model: Model, groups: readonly ChannelGroup[]): string[] {
+export function evenStageEnds(model: Model, groups: readonly ChannelGroup[], wanted?: number): string[] {
   const layers = new Set(groups.filter((g) => g.prunable).flatMap((g) => g.consumers.map((c) => c.node)))
-  const count = Math.min(mostStages, Math.max(1, Math.floor(layers.size / layersPerStage)))
+  const count = wanted ?? Math.min(mostStages, Math.max(1, Math.floor(layers.size / layersPerStage)))
   let maps = featureMaps(model.graph, layers)
   let target = (layers.size * count) / (count + 1)
   const ends: string[] = []
@@ -70,9 +72,14 @@ export function evenStageEnds(model: Model, groups: readonly ChannelGroup[]): st
   return ends
 }
 
-/** The stage ends of a detector by name: those asked for, else its card's, else evenly spaced ones. */
-export function chosenStageEnds({ model, card }: Pick<Detector, 'model' | 'card'>, asked: readonly string[] | undefined, groups: readonly ChannelGroup[]): readonly string[] {
-  const named = asked ?? card.stageEnds ?? []
+/** The stage ends of a detector by name: those asked for, by name or by number, else its card's, else evenly spaced ones. Throws UserError where there are not as many as asked for. */
+export function chosenStageEnds({ model, card }: Pick<Detector, 'model' | 'card'>, { stageEnds, stageCount }: Pick<LcpOptions, 'stageEnds' | 'stageCount'>, groups: readonly ChannelGroup[]): readonly string[] {
+  if (!stageEnds && stageCount !== undefined) {
+    const even = evenStageEnds(model, groups, stageCount)
+    if (even.length < stageCount) throw new UserError(`--stage-count ${stageCount}: the model has only ${even.length} feature maps with layers between them to be stage ends; ask for fewer, or name them with --stages`)
+    return even
+  }
+  const named = stageEnds ?? card.stageEnds ?? []
   return named.length > 0 ? named : evenStageEnds(model, groups)
 }
 

@@ -6,7 +6,7 @@ import { ssdVariances } from '../detection/box-coder.ts'
 import { type DefaultBoxes, makeDefaultBoxes, ssdLevels } from '../detection/default-boxes.ts'
 import { createMatcher } from '../detection/matcher.ts'
 import { type RoiGrid, writeRoiWeights } from '../detection/roi-align.ts'
-import { createRoiBatch, sampleRois } from '../detection/roi-sampling.ts'
+import { createRoiBatch, sampleRois, sampleTruths } from '../detection/roi-sampling.ts'
 import { dimsOf, type Model, type Value } from '../ir/graph.ts'
 import { valueNamed } from '../ir/walk.ts'
 import type { Builder } from '../ops/builder.ts'
@@ -16,10 +16,12 @@ import type { Tensor } from '../tensor/tensor.ts'
 import { type Detector, withWeights } from './detector.ts'
 
 export interface AuxOptions {
-  /** Contextual RoIAlign (LCP) or the plain layer. */
-  readonly roi: 'contextual' | 'plain'
+  /** What is pooled: matched default boxes with their context (contextual RoIAlign, LCP) or without (the plain layer); or the ground truths' own boxes (DCP). */
+  readonly roi: 'contextual' | 'plain' | 'truth'
   /** Weight of 1 - GIoU in L_a (m of the paper); 0 leaves the box loss out. */
   readonly m: number
+  /** L_a as the mean over a batch's boxes, or as the sum over an image's, averaged over images. */
+  readonly reduction: 'mean' | 'sum'
   /** Boxes an image (R). */
   readonly boxes: number
   /** Bins along a side of the pooled map. */
@@ -29,7 +31,7 @@ export interface AuxOptions {
 }
 
 /** The settings of method "lcp". */
-export const lcpAux: AuxOptions = { roi: 'contextual', m: 50, boxes: 64, bins: 7, sampling: 2 }
+export const lcpAux: AuxOptions = { roi: 'contextual', m: 50, reduction: 'mean', boxes: 64, bins: 7, sampling: 2 }
 
 /** Names of the inputs of the network at a stage end: several may be in one graph. */
 function portsOf(stageEnd: string) {
@@ -79,6 +81,7 @@ export function createAuxTask(detector: Detector, defaultBoxes: DefaultBoxes, st
   let net: Model = buildAuxNet({ name, feature: [batch, c, h, w], classes, boxes: r, sets, bins, rng: createRng(`${seed}/${name}`) })
   const grid: RoiGrid = { width: w, height: h, inputWidth: detector.card.input.width, inputHeight: detector.card.input.height, bins, sampling: options.sampling }
   const match = createMatcher(defaultBoxes.corners)
+  const sample = options.roi === 'truth' ? sampleTruths : sampleRois
   const rois = createRoiBatch(batch, r)
   const rows = new Float32Array(batch * sets * r * bins * h)
   const columns = new Float32Array(batch * sets * r * w * bins)
@@ -107,12 +110,12 @@ export function createAuxTask(detector: Detector, defaultBoxes: DefaultBoxes, st
         truths: feed(ports.truths, 'float32', [batch * r, 4]),
         weights: feed(ports.weights, 'float32', [batch * r]),
         boxWeights: feed(ports.boxWeights, 'float32', [batch * r]),
-      }, { classes, m: options.m, variances: ssdVariances })
+      }, { classes, m: options.m, variances: ssdVariances, over: options.reduction === 'mean' ? 'boxes' : { images: batch } })
       return { ...imported, ...losses }
     },
     feeds(data, roiSeed) {
       data.truths.forEach((truth, i) => {
-        sampleRois(rois, i, r, truth, match(truth), defaultBoxes, createRng(`${roiSeed}/${data.samples[i]!.id}`), background)
+        sample(rois, i, r, truth, match(truth), defaultBoxes, createRng(`${roiSeed}/${data.samples[i]!.id}`), background)
         const part = (all: Float32Array): Float32Array => all.subarray(4 * i * r, 4 * (i + 1) * r)
         writeRoiWeights(grid, part(rois.boxes), rows, columns, i * sets * r)
         if (sets === 2) writeRoiWeights(grid, part(rois.contexts), rows, columns, (i * sets + 1) * r)

@@ -43,7 +43,7 @@ describe('usage errors exit with 2 and say what is wrong', () => {
     [['train', '--arch', 'ssd', '--data', 'd', '--out', 'o'], 'espalier: --arch must be one of ssd300-resnet50'],
     [['train', '--arch', 'ssd-small', '--data', '', '--out', 'o'], 'espalier: --data must not be empty'],
     [['prune', 'm', '--data', 'd', '--out', 'o', '--remove-params', '1'], 'espalier: --remove-params must be a number above 0 and below 1, not "1"'],
-    [['prune', 'm', '--data', 'd', '--out', 'o', '--method', 'best'], 'espalier: --method must be one of lcp, l1, random, not "best"'],
+    [['prune', 'm', '--data', 'd', '--out', 'o', '--method', 'best'], 'espalier: --method must be one of lcp, dcp, reconstruction, thinet, taylor, slimming, fpgm, l2, l1, random, not "best"'],
   ])('%j', async (argv, message) => {
     const { code, out, err } = await cli(...argv)
     expect(err).toContain(message)

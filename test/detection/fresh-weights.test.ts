@@ -5,13 +5,16 @@ import { buildDetector } from '../../src/detection/models/architectures.ts'
 import { withFreshWeights } from '../../src/detection/models/fresh-weights.ts'
 import type { Model } from '../../src/ir/graph.ts'
 import { compareStructure, sameWeights } from '../../src/pruning/compare-structure.ts'
-import { criterionNamed } from '../../src/pruning/criteria/registry.ts'
-import { selectByWeights } from '../../src/pruning/prune.ts'
+import { solveBudget } from '../../src/pruning/budget.ts'
+import { random } from '../../src/pruning/criteria/random.ts'
+import { chooseGroups } from '../../src/pruning/request.ts'
+import { cutByScores, scoresByWeights } from '../../src/pruning/score-groups.ts'
 
 const classes = ['a', 'b']
 
 function prunedOf(model: Model, groups: 'inner' | 'all'): Model {
-  return selectByWeights(model, { criterion: criterionNamed('random'), budget: { removeParams: 0.5, round: 8, groups }, seed: 3 }).model
+  const chosen = chooseGroups({ model }, { groups })
+  return cutByScores(model, chosen, scoresByWeights(random, chosen, 3), solveBudget({ model, groups: chosen, removeParams: 0.5, round: 8 }), { method: 'random' }).model
 }
 
 const data = (model: Model, name: string): number[] => Array.from(model.graph.initializers.find((v) => v.name === name)!.initializer!.data as Float32Array)

@@ -3,11 +3,11 @@ import { join } from 'node:path'
 import { ownCard, readCard } from '../../detection/card.ts'
 import { saveModel } from '../../onnx/save.ts'
 import { criterionNamed, methodNames } from '../../pruning/criteria/registry.ts'
-import { lcpDefaults } from '../../pruning/lcp/options.ts'
 import { stageEndsOf } from '../../pruning/lcp/run.ts'
 import { parsePlan, type PrunePlan } from '../../pruning/plan.ts'
 import { assertRankable, type PruneOptions, selectInRounds } from '../../pruning/prune.ts'
 import { budgetOptions, chooseGroups } from '../../pruning/request.ts'
+import { assertScorable } from '../../pruning/score-groups.ts'
 import { applyPlan } from '../../pruning/surgery.ts'
 import { uniformWidths } from '../../pruning/widths.ts'
 import { nodeRuntime } from '../../runtime/node.ts'
@@ -71,7 +71,7 @@ export default defineCommand({
     'prune runs/base/model.onnx --plan runs/lcp/plan.json --out runs/replayed',
   ],
   details: 'Writes RUN/pruned.onnx, RUN/plan.json and RUN/run.json. Before anything is written, the cut is proven to equal zeroing the channels. '
-    + 'Without --data (--method l1 or random) any ONNX model is cut and proven, but nothing is trained or measured.',
+    + 'Without --data (a method that needs the weights alone: random, l1, l2, fpgm, slimming) any ONNX model is cut and proven, but nothing is trained or measured.',
   async run(options, [path = ''], context, given) {
     if (options.plan !== undefined) return replay(path, options.plan, options, context, given)
     if (options.data === undefined) return pruneUnmeasured(path, options, given, context, files)
@@ -92,15 +92,18 @@ async function chooseAndPrune(path: string, options: Options & { readonly data: 
   const before = costOf(detector.model, path)
   const follows = followsOf(detector, options, path)
   const finetune = finetuneOf(options, follows)
-  const lcp = criterion.needs === 'gradients' ? lcpOf(options, follows) : lcpDefaults
-  if (asked.adaptive && lcp.select !== 'greedy') throw new UserError(`--epsilon alone leaves it to greedy selection how many channels stay, and --method ${options.method} selects otherwise here; give --select greedy with a method that has it, or a budget such as --remove-params 0.7`)
+  const lcp = lcpOf(options, follows, criterion)
+  const staged = criterion.needs === 'joint'
+  if (asked.adaptive && (!staged || lcp.select !== 'greedy')) throw new UserError(`--epsilon alone leaves it to greedy selection how many channels stay, and --method ${options.method} selects otherwise here; give --select greedy with a method that has it, or a budget such as --remove-params 0.7`)
+  if (options.epsilon !== undefined && staged && lcp.select !== 'greedy') throw new UserError('--epsilon has no meaning with one-shot selection; give --select greedy, or leave it out')
   const tunes = (rounds.count > 1 && rounds.epochs > 0) || (!options.dryRun && (finetune.epochs > 0 || finetune.totalPasses !== undefined))
-  const trains = criterion.needs === 'gradients' || tunes
+  const trains = staged || criterion.needs === 'loss' || tunes
   const teacher = trains && follows === 'teacher' ? teacherOf(detector, options, path) : undefined
-  if (trains) assertTrainableWith(detector, teacher, criterion.needs === 'gradients' ? lcp.batch : finetune.batch)
+  if (trains) assertTrainableWith(detector, teacher, staged ? lcp.batch : finetune.batch)
   const { model } = detector
   const groups = chooseGroups(detector, asked)
-  if (criterion.needs === 'gradients') stageEndsOf(detector, lcp, groups, path)
+  if (staged) stageEndsOf(detector, lcp, groups, path)
+  assertScorable(criterion, groups, follows === 'teacher')
   const latency = await openLatency({ model, path, groups, options, context, listener: both(context.listener, run.listener) })
   assertRankable({ criterion, budget: asked })
   if (!asked.adaptive) await uniformWidths(budgetOptions(model, groups, asked), latency)
@@ -126,7 +129,7 @@ async function chooseAndPrune(path: string, options: Options & { readonly data: 
     listener: both(context.listener, run.listener),
   }
   const identity = await fileIdentity(path)
-  const origin = { model: path, method: options.method, arch: detector.card.architecture, data: options.data, split: test.dataset.split, seed: options.seed, options, ...(criterion.needs === 'gradients' && { lcp }), versions: await versionsOf(options) }
+  const origin = { model: path, method: options.method, arch: detector.card.architecture, data: options.data, split: test.dataset.split, seed: options.seed, options, ...(staged && { lcp }), versions: await versionsOf(options) }
   await run.during(async () => {
     const start = performance.now()
     const sources = await images.label({ train: trains || !options.dryRun, measured: !options.dryRun }, pruning)

@@ -1,8 +1,8 @@
 /** @file Random scores: what any criterion has to beat. */
-import type { Criterion } from './criterion.ts'
+import type { WeightCriterion } from './criterion.ts'
 
 /** Uniform scores; each group's depend on the seed and the group's name alone. */
-export const random: Criterion = {
+export const random: WeightCriterion = {
   name: 'random',
   needs: 'weights',
   score(group, { rng }) {

@@ -22,26 +22,27 @@ export interface JointParts {
   readonly baseline: Model
   readonly layers: readonly Layer[]
   readonly batch: number
-  /** The stage's auxiliary network, or undefined: the detector's own loss. */
-  readonly aux: AuxTask | undefined
-  readonly task: DetectorTask
+  /** What L_a is: the stage's auxiliary network's loss, the detector's own, or nothing. */
+  readonly judge: Judge
 }
+
+export type Judge = { readonly aux: AuxTask } | { readonly task: DetectorTask } | undefined
 
 export interface JointLoss {
   /** The layers' weights as graph inputs, by initializer name. */
   readonly weights: ReadonlyMap<string, Value>
   /** L_re of each layer, by weight: 1 / (2 Q) sum (F_b - F)^2, Q the number of elements. Layers that share a weight add up. */
   readonly reconstruction: ReadonlyMap<string, Value>
-  /** L_a = L_ac + L_ar, or L_c + L_r. */
+  /** L_a = L_ac + L_ar, or L_c + L_r; 0 without a judge. */
   readonly classification: Value
   readonly localization: Value
 }
 
 /** Adds both models and the losses; BN is frozen, only the layers' weights are inputs. */
 export function addJointLoss(b: Builder, parts: JointParts): JointLoss {
-  const { working, baseline, layers, batch, aux } = parts
+  const { working, baseline, layers, batch, judge } = parts
   const names = new Set(layers.map((l) => l.weight))
-  const ends = aux ? [valueNamed(working.graph, aux.stageEnd)] : working.graph.outputs
+  const ends = judge ? ('aux' in judge ? [valueNamed(working.graph, judge.aux.stageEnd)] : working.graph.outputs) : []
   const outputs = layers.map((l) => valueNamed(working.graph, l.output))
   const m = importDetector(b, working, batch, { trainable: (v) => names.has(v.name), wanted: [...ends, ...outputs] })
   const references = layers.map((l) => valueNamed(baseline.graph, l.output))
@@ -57,6 +58,6 @@ export function addJointLoss(b: Builder, parts: JointParts): JointLoss {
     reconstruction.set(layer.weight, before ? b.add(before, loss) : loss)
   })
   const weights = new Map(m.parameters.map((p) => [p.source.name, p.input]))
-  const losses = aux ? aux.add(b, m.values.get(ends[0]!)!, batch) : parts.task.add(b, working, m)
+  const losses = judge ? ('aux' in judge ? judge.aux.add(b, m.values.get(ends[0]!)!, batch) : judge.task.add(b, working, m)) : { classification: b.scalar(0), localization: b.scalar(0) }
   return { weights, reconstruction, classification: losses.classification, localization: losses.localization }
 }

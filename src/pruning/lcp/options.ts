@@ -1,9 +1,13 @@
-/** @file The options of localization-aware channel pruning; the defaults follow the paper where it is known. */
+/** @file The options of localization-aware channel pruning and of the methods that share its way; the defaults follow the paper where it is known. */
 import { UserError } from '../../tensor/error.ts'
 import { type AuxOptions, lcpAux } from '../../train/aux-task.ts'
 
+/** How kept weights are updated: by SGD on L_re + gamma L_a; to the least-squares minimum of L_re; or first the one, from there the other. */
+export const updateRules = ['sgd', 'least-squares', 'both'] as const
+
 export interface LcpOptions {
-  readonly aux: AuxOptions
+  /** Undefined: no auxiliary networks. Stages are tuned by the detector's own loss, and L_re alone judges: alpha and gamma are 0. */
+  readonly aux: AuxOptions | undefined
   /** Weight of L_a beside L_re in the scores (DCP's lambda). */
   readonly alpha: number
   /** Whether L_re takes part in the scores and in the update. */
@@ -24,6 +28,8 @@ export interface LcpOptions {
   readonly sweep: 'layer' | 'stage' | undefined
   /** Names of the values at the stage ends, input to output; undefined: those of the detector's card. */
   readonly stageEnds: readonly string[] | undefined
+  /** In place of names: how many, evenly spaced over the layers. */
+  readonly stageCount?: number | undefined
   /** Weights of the layers when scores are taken (one-shot): the trained ones, or zero. Greedy always starts from zero. */
   readonly start: 'trained' | 'zero'
   /** Images whose gradients score the channels. */
@@ -33,14 +39,15 @@ export interface LcpOptions {
   readonly stageEpochs: number
   readonly stageRate: number
   readonly stageOptimizer: 'sgd' | 'adam'
-  /** Epochs of updating the kept weights: over the training images (sweep by stage) or the selection images (sweep by layer). */
+  readonly update: (typeof updateRules)[number]
+  /** Epochs of updating the kept weights by SGD: over the training images (sweep by stage) or the selection images (sweep by layer). */
   readonly updateEpochs: number
   readonly updateRate: number
   /** Gradients of the update are clipped to this joint norm. */
   readonly updateClip: number
 }
 
-export const lcpDefaults: LcpOptions = {
+export const lcpDefaults: LcpOptions & { readonly aux: AuxOptions } = {
   aux: lcpAux,
   alpha: 1,
   reconstruction: true,
@@ -58,6 +65,7 @@ export const lcpDefaults: LcpOptions = {
   stageEpochs: 2,
   stageRate: 0.005,
   stageOptimizer: 'sgd',
+  update: 'sgd',
   updateEpochs: 1,
   updateRate: 0.01,
   updateClip: 10,
@@ -71,6 +79,6 @@ export function sweepOf(options: LcpOptions): 'layer' | 'stage' {
 }
 
 /** 1 / m, or 1 where the box loss is left out. */
-export function perM(aux: AuxOptions): number {
-  return aux.m > 0 ? 1 / aux.m : 1
+export function perM(aux: AuxOptions | undefined): number {
+  return aux && aux.m > 0 ? 1 / aux.m : 1
 }

@@ -4,12 +4,13 @@ import { valuesOf } from '../../ir/walk.ts'
 import { UserError } from '../../tensor/error.ts'
 import { type AuxOptions, type AuxTask, auxDefaultBoxes, createAuxTask } from '../../train/aux-task.ts'
 import { type Detector, withWeights } from '../../train/detector.ts'
-import { type Criterion, weightAxes } from '../criteria/criterion.ts'
+import { type JointCriterion, weightAxes } from '../criteria/criterion.ts'
 import { type ChannelGroup, findGroups, indicesOf } from '../groups.ts'
 import { makePlan, without } from '../plan.ts'
 import { chosenStageEnds, stagesOf } from '../stages.ts'
 import { applyPlan } from '../surgery.ts'
 import type { Layer } from './joint-loss.ts'
+import { fitLayers } from './fit-layers.ts'
 import { createUpdater } from './scoring.ts'
 import { selectGreedy, selectOneShot } from './select.ts'
 import { tuneStage } from './stage-tuning.ts'
@@ -47,7 +48,7 @@ export interface LcpOutcome {
 }
 
 /** Prunes `groups` of the baseline to `widths` (units kept, by group id); a group without a width keeps what greedy selection chooses until the loss settles. */
-export async function runLcp(w: Workspace, criterion: Criterion, groups: readonly ChannelGroup[], widths: ReadonlyMap<string, number>): Promise<LcpOutcome> {
+export async function runLcp(w: Workspace, criterion: JointCriterion, groups: readonly ChannelGroup[], widths: ReadonlyMap<string, number>): Promise<LcpOutcome> {
   const kept = new Map<string, readonly number[]>()
   const stages: StageLog[] = []
   let working = w.baseline
@@ -57,7 +58,7 @@ export async function runLcp(w: Workspace, criterion: Criterion, groups: readonl
   const boxes = auxDefaultBoxes(w.baseline, ends.map((end) => featureOf(working, end)).map(([, height, width]) => [width, height]))
   for (const stage of stagesOf(w.baseline.model, ends, groups)) {
     const start = performance.now()
-    const aux = stage.end === undefined ? undefined : createAuxTask(w.baseline, boxes, stage.end, featureOf(working, stage.end), w.options.batch, w.options.aux, w.seed)
+    const aux = stage.end === undefined || !w.options.aux ? undefined : createAuxTask(w.baseline, boxes, stage.end, featureOf(working, stage.end), w.options.batch, w.options.aux, w.seed)
     const log = { layers: [] as LayerLog[], updates: [] as number[], rounds: 0 }
     const tuned = w.options.stageEpochs > 0 ? await tuneStage(w, working, aux, ++round) : { detector: working, losses: {} }
     working = tuned.detector
@@ -77,7 +78,7 @@ export async function runLcp(w: Workspace, criterion: Criterion, groups: readonl
 
 /** Selects, cuts and updates some groups at once; adds to `kept`. */
 async function pruneSet(
-  w: Workspace, criterion: Criterion, working: Detector, ids: readonly string[], originals: readonly ChannelGroup[], widths: ReadonlyMap<string, number>,
+  w: Workspace, criterion: JointCriterion, working: Detector, ids: readonly string[], originals: readonly ChannelGroup[], widths: ReadonlyMap<string, number>,
   kept: Map<string, readonly number[]>, aux: AuxTask | undefined, round: number,
 ): Promise<{ working: Detector; layers: LayerLog[]; updates: number[]; rounds: number }> {
   const groups = findGroups(working.model).filter((g) => ids.includes(g.id))
@@ -89,8 +90,10 @@ async function pruneSet(
   for (const [id, units] of selection.kept) kept.set(id, units)
   let cut: Detector = { ...working, model: applyPlan(selection.working.model, plan) }
   const updates: number[] = []
-  if (w.options.updateEpochs > 0) {
-    const updater = await createUpdater(w, cut, layersOf(groups, originals, kept), aux)
+  const left = layersOf(groups, originals, kept)
+  if (w.options.update !== 'sgd') cut = await fitLayers(w, cut, left)
+  if (w.options.update !== 'least-squares' && w.options.updateEpochs > 0) {
+    const updater = await createUpdater(w, cut, left, aux)
     try {
       updates.push(await updater.run(w.options.updateEpochs, round))
       cut = { ...cut, model: withWeights(cut.model, updater.step.weights()) }
@@ -136,8 +139,8 @@ function keptOf(name: string, originals: readonly ChannelGroup[], kept: Readonly
 }
 
 /** The stage ends, input to output. Throws UserError where there are none, or one is no feature map of known size. */
-export function stageEndsOf(detector: Detector, options: Pick<LcpOptions, 'stageEnds'>, groups: readonly ChannelGroup[], file = 'the model'): readonly string[] {
-  const ends = chosenStageEnds(detector, options.stageEnds, groups)
+export function stageEndsOf(detector: Detector, options: Pick<LcpOptions, 'stageEnds' | 'stageCount'>, groups: readonly ChannelGroup[], file = 'the model'): readonly string[] {
+  const ends = chosenStageEnds(detector, options, groups)
   if (ends.length === 0) throw new UserError(`${file}: has no feature map between its layers for an auxiliary network to look at; choose another method`)
   for (const end of ends) featureOf(detector, end, file)
   return ends

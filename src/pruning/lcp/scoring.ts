@@ -14,7 +14,7 @@ import { initializerOf } from '../../train/train.ts'
 import { workingCopy } from '../../train/working-copy.ts'
 import { addJointLoss, type JointLoss, type Layer } from './joint-loss.ts'
 import { perM, sweepOf } from './options.ts'
-import { jointFeeds, type Workspace } from './workspace.ts'
+import { jointFeeds, judgeOf, type Workspace } from './workspace.ts'
 
 /** L_re trains its own layer only: what it would do to earlier layers is their own L_re's business. */
 function objectives(b: Builder, joint: JointLoss, reconstruction: boolean, weightOfAux: number): { re: Objective[]; a: Objective[] } {
@@ -52,9 +52,10 @@ export interface Scorer {
 /** A session that accumulates gradients for `layers` of the working copy. */
 export async function createScorer(w: Workspace, working: Detector, layers: readonly Layer[], aux: AuxTask | undefined): Promise<Scorer> {
   const { batch, alpha, reconstruction } = w.options
+  const judge = judgeOf(w, aux)
   const model = workingCopy(working.model, batch)
   const graph: GradientGraph = buildGradientGraph((b) => {
-    const joint = addJointLoss(b, { working: model, baseline: w.baselineGraph, layers, batch, aux, task: w.task })
+    const joint = addJointLoss(b, { working: model, baseline: w.baselineGraph, layers, batch, judge })
     const { re, a } = objectives(b, joint, reconstruction, alpha)
     return {
       objectives: { re, a },
@@ -62,7 +63,7 @@ export async function createScorer(w: Workspace, working: Detector, layers: read
     }
   })
   const session: Session = await w.runtime.load(graph.model, { ...trainingMemory, ...w.session })
-  const feeds = jointFeeds(w, aux)
+  const feeds = jointFeeds(w, judge)
   return {
     async accumulate(weights) {
       const sums = new Map(graph.outputs.map((o) => [o.output, new Float32Array(o.dims.reduce((x, y) => x * y, 1))]))
@@ -119,16 +120,17 @@ export interface UpdateOptions {
 export async function createUpdater(w: Workspace, working: Detector, layers: readonly Layer[], aux: AuxTask | undefined, { initial = initializerOf(working.model), masks }: UpdateOptions = {}): Promise<Updater> {
   const { batch, reconstruction } = w.options
   const gamma = w.options.gamma ?? (aux ? perM(w.options.aux) : 1)
+  const judge = judgeOf(w, aux)
   const model = workingCopy(working.model, batch)
   const graph = buildTrainStep((b) => {
-    const joint = addJointLoss(b, { working: model, baseline: w.baselineGraph, layers, batch, aux, task: w.task })
+    const joint = addJointLoss(b, { working: model, baseline: w.baselineGraph, layers, batch, judge })
     const { re, a } = objectives(b, joint, reconstruction, gamma)
     const loss = sumOf(b, [...re, ...a].map((o) => o.loss))
     const factors = [...(masks ?? [])].map(([weight, dims]) => [joint.weights.get(weight)!, b.input(maskInput(weight), 'float32', dims)] as const)
     return { objectives: [...re, ...a], metrics: { loss }, masks: new Map(factors) }
   }, { type: 'sgd', momentum: 0.9, clipNorm: w.options.updateClip })
   const step = await createTrainStep(w.runtime, graph, initial, w.session)
-  const feeds = jointFeeds(w, aux)
+  const feeds = jointFeeds(w, judge)
   // A stage is updated on the training images; a single layer, or a round of greedy selection, on the images that score it.
   const loader = sweepOf(w.options) === 'stage' ? w.training : w.selection
   return {

@@ -1,12 +1,11 @@
 /** @file Selection of the channels to keep: one-shot, or greedy in rounds (DCP's way). */
-import { UserError } from '../../tensor/error.ts'
-import { createRng } from '../../tensor/rng.ts'
+import { assertRanked } from '../criteria/assert-ranked.ts'
 import { f32, floats, type Tensor } from '../../tensor/tensor.ts'
 import type { AuxTask } from '../../train/aux-task.ts'
 import { type Detector, withWeights } from '../../train/detector.ts'
 import { initializerOf } from '../../train/train.ts'
 import { bestUnits } from '../budget.ts'
-import { type Criterion, weightAxes } from '../criteria/criterion.ts'
+import { type JointCriterion, weightAxes } from '../criteria/criterion.ts'
 import { type ChannelGroup, type GroupMember, indicesOf } from '../groups.ts'
 import type { Layer } from './joint-loss.ts'
 import { createScorer, createUpdater, type Scores } from './scoring.ts'
@@ -25,7 +24,7 @@ export interface Selection {
 
 /** What is selected from: the groups and their layers, with how many units each group keeps. */
 export interface Question {
-  readonly criterion: Criterion
+  readonly criterion: JointCriterion
   readonly groups: readonly ChannelGroup[]
   readonly layers: readonly Layer[]
   /** Units to keep, by group id; without one, greedy selection stops where the loss settles. */
@@ -39,7 +38,7 @@ export async function selectOneShot(w: Workspace, working: Detector, question: Q
     const trained = initializerOf(working.model)
     const zeroed = w.options.start === 'zero' ? zeroedWeights(question, trained) : undefined
     const scores = await scorer.accumulate((name) => zeroed?.get(name) ?? trained(name))
-    const kept = new Map(question.groups.map((g) => [g.id, bestUnits(scoresOf(w, question.criterion, g, scores), question.widths.get(g.id)!)]))
+    const kept = new Map(question.groups.map((g) => [g.id, bestUnits(scoresOf(question.criterion, g, scores), question.widths.get(g.id)!)]))
     return { kept, scores, rounds: 1, working }
   } finally {
     await scorer.release()
@@ -71,7 +70,7 @@ export async function selectGreedy(w: Workspace, working: Detector, question: Qu
       if (epsilon !== undefined && losses.length > 2 && Math.abs(losses.at(-2)! - losses.at(-1)!) / losses[0]! <= epsilon) break
       for (const g of question.groups) {
         const done = chosen.get(g.id)!
-        const values = scoresOf(w, question.criterion, g, scores)
+        const values = scoresOf(question.criterion, g, scores)
         for (const unit of done) values[unit] = -Infinity
         const added = bestUnits(values, Math.min(block, open(g)))
         for (const member of weightAxes(g.consumers)) {
@@ -118,14 +117,14 @@ function gradientMasks(question: Question): Map<string, Tensor> {
   return masks
 }
 
-function scoresOf(w: Workspace, criterion: Criterion, group: ChannelGroup, scores: Scores): Float64Array {
+function scoresOf(criterion: JointCriterion, group: ChannelGroup, scores: Scores): Float64Array {
   const gradient = (weight: string): Float32Array => {
     const g = scores.gradients.get(weight)
     if (!g) throw new Error(`no gradient was accumulated for "${weight}"`)
     return g
   }
-  const values = criterion.score(group, { rng: createRng(`${w.seed}/${criterion.name}`), gradient })
-  if (values.every((v) => v === 0)) throw new UserError(`all channels of group "${group.id}" score 0: no loss depends on their consumers, so they cannot be ranked; choose another method, or more images`)
+  const values = criterion.score(group, { gradient })
+  assertRanked(group, values)
   return values
 }
 

@@ -11,6 +11,7 @@ import { type ImageSource, loaderFor } from '../../train/source.ts'
 import { type DetectorTask, imageFeeds } from '../../train/task.ts'
 import { createRng, shuffled } from '../../tensor/rng.ts'
 import { UserError } from '../../tensor/error.ts'
+import type { Judge } from './joint-loss.ts'
 import type { LcpOptions } from './options.ts'
 
 export interface Workspace {
@@ -35,19 +36,30 @@ export interface Workspace {
   readonly passes: { selection: number; stage: number; update: number }
 }
 
-/** Feeds of a joint loss: image and boxes for the auxiliary network, or image and targets of the detector's own loss. */
-export function jointFeeds(w: Workspace, aux: AuxTask | undefined): (data: Batch, seed: string) => Promise<Tensors> {
-  return async (data, seed) => (aux ? { ...imageFeeds(w.baseline.card, data), ...aux.feeds(data, seed) } : w.task.feeds(data))
+/** What L_a is at a stage whose auxiliary network is `aux`: without one, after the last stage end, the detector's own loss; nothing, where the method has no auxiliary networks. */
+export function judgeOf(w: Workspace, aux: AuxTask | undefined): Judge {
+  if (aux) return { aux }
+  return w.options.aux ? { task: w.task } : undefined
+}
+
+/** Feeds of a joint loss: image and boxes for the auxiliary network, or image and targets of the detector's own loss, or the image alone. */
+export function jointFeeds(w: Workspace, judge: Judge): (data: Batch, seed: string) => Promise<Tensors> {
+  return async (data, seed) => {
+    if (judge && 'task' in judge) return judge.task.feeds(data)
+    return { ...imageFeeds(w.baseline.card, data), ...judge?.aux.feeds(data, seed) }
+  }
+}
+
+/** Images with an object that is matched; crowds and difficult ones, which the matcher passes over, give no positives. Throws UserError for less than a batch. */
+export function imagesWithObjects({ dataset }: ImageSource, batch: number): readonly Sample[] {
+  const found = dataset.samples.filter(({ truth }) => truth.labels.some((_, i) => !truth.crowd[i] && !truth.difficult[i]))
+  if (found.length < batch) throw new UserError(`split "${dataset.split}" has ${found.length} images with objects, a batch needs ${batch}; give more labelled images or a smaller --batch`)
+  return found
 }
 
 /** Loaders of a run: the selection images are drawn from those with objects. */
 export function createLoaders(baseline: Detector, train: ImageSource, options: LcpOptions, augment: AugmentOptions, seed: number): { selection: Loader; training: Loader } {
-  // Objects that the matcher passes over give no positives: an image with no other is left out.
-  const matched = ({ truth }: Sample): boolean => truth.labels.some((_, i) => !truth.crowd[i] && !truth.difficult[i])
-  const withObjects = train.dataset.samples.filter(matched)
-  if (withObjects.length < options.batch) {
-    throw new UserError(`split "${train.dataset.split}" has ${withObjects.length} images with objects, a batch needs ${options.batch}; give more labelled images or a smaller --batch`)
-  }
+  const withObjects = imagesWithObjects(train, options.batch)
   const chosen = shuffled(withObjects, createRng(`${seed}/selection`)).slice(0, options.images)
   const subset: ImageSource = { ...train, dataset: { ...train.dataset, samples: chosen } }
   return {

@@ -9,7 +9,9 @@ import { prune, type PruneOptions, type PruneResult, select, type Selected } fro
 import { applyPlan } from '../../src/pruning/surgery.ts'
 import { nodeRuntime } from '../../src/runtime/node.ts'
 import { floats } from '../../src/tensor/tensor.ts'
-import { detectorOf } from '../../src/train/detector.ts'
+import { type Detector, detectorOf } from '../../src/train/detector.ts'
+import { loaderFor } from '../../src/train/source.ts'
+import { imageFeeds } from '../../src/train/task.ts'
 import { shapesSource } from '../support/shapes.ts'
 
 const train = shapesSource('train', 8)
@@ -27,6 +29,25 @@ function options(method: string, lcp: Partial<LcpOptions> = {}, more: Partial<Pr
     seed: 5,
     ...more,
   }
+}
+
+/** Sum of squares of what the cut changed in the outputs, by that of the outputs. */
+async function distance(cut: Detector): Promise<number> {
+  const sessions = await Promise.all([detector, cut].map(({ model }) => nodeRuntime.load(model, { threads: 1 })))
+  let error = 0
+  let size = 0
+  for await (const data of loaderFor(train, detector.card, { batch: 1 }).epoch(0)) {
+    const [wanted, got] = await Promise.all(sessions.map((session) => session.run(imageFeeds(detector.card, data))))
+    for (const [name, tensor] of Object.entries(wanted!)) {
+      const other = floats(got![name]!)
+      floats(tensor).forEach((v, i) => {
+        error += (v - other[i]!) ** 2
+        size += v ** 2
+      })
+    }
+  }
+  for (const session of sessions) await session.release()
+  return error / size
 }
 
 const widths = (s: Selected): number[] => s.plan.groups.map((g) => g.channelsAfter)
@@ -93,6 +114,35 @@ describe('select with lcp', () => {
     expect(selected.stages.map((s) => s.end)).toEqual(['layer3.0.out', 'outputs'])
     await expect(select(detector, train, options('lcp', { stageEnds: ['nowhere'] }))).rejects.toThrow(/has no value "nowhere" to be a stage end/)
   }, 60_000)
+
+  it('takes a number of stage ends, evenly spaced, and says how many there are', async () => {
+    const selected = await select(detector, train, options('lcp', { stageCount: 1 }))
+    expect(selected.stages).toHaveLength(2)
+    expect(selected.stages[1]!.end).toBe('outputs')
+    await expect(select(detector, train, options('lcp', { stageCount: 50 }))).rejects.toThrow(/--stage-count 50: the model has only \d+ feature maps/)
+  }, 60_000)
+
+  it('adds up the auxiliary loss over boxes where asked: its gradient grows with them', async () => {
+    const norms = async (reduction: 'mean' | 'sum'): Promise<number[]> => {
+      const { stages } = await select(detector, train, options('lcp', { aux: { ...lcpDefaults.aux, boxes: 8, reduction } }))
+      // Of the first stage: the later ones were trained by another loss before.
+      return stages[0]!.layers.map((l) => l.gradientLocalization)
+    }
+    const [mean, sum] = [await norms('mean'), await norms('sum')]
+    mean.forEach((norm, i) => expect(sum[i]! / norm).toBeGreaterThan(1.5))
+  }, 60_000)
+
+  it('fits kept weights by least squares: nearer to what the baseline says than without an update', async () => {
+    const lossAfter = async (more: Partial<LcpOptions>): Promise<{ loss: number; update: number }> => {
+      const { detector: cut, passes } = await select(detector, train, options('lcp', { sweep: 'layer', stageRate: 1e-6, ...more }))
+      return { loss: await distance(cut), update: passes.update }
+    }
+    const none = await lossAfter({ updateEpochs: 0 })
+    const fitted = await lossAfter({ update: 'least-squares' })
+    expect(fitted.loss).toBeLessThan(0.9 * none.loss)
+    expect(none.update).toBe(0)
+    expect(fitted.update).toBeGreaterThan(0)
+  }, 120_000)
 
   it('prunes residual streams too when asked', async () => {
     const selected = await select(detector, train, options('lcp', {}, { budget: { removeParams: 0.5, round: 4, groups: 'all' } }))

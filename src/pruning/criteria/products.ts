@@ -27,7 +27,7 @@ export interface ProductOptions {
 }
 
 /** Outputs (a place and a filter each) that are drawn of every consumer and image. The paper draws 10 of an image, and has thousands of images. */
-const outputsAnImage = 64
+export const outputsAnImage = 64
 
 /** One forward pass over the images, without a backward one; it counts as a whole pass. Consumers must be layers with `regressors`. */
 export async function measureProducts(detector: Detector, groups: readonly ChannelGroup[], { runtime, session: options, images, seed, passes, listener }: ProductOptions): Promise<StatisticsOf['features']> {

@@ -137,6 +137,6 @@ describe('scores on images', () => {
     const run = scoreGroups(criterion, detector, groups.slice(0, 4), train, { runtime: nodeRuntime, session, images: expected, batch: 4, task: () => multiboxTask(detector, 4), seed: 1, passes })
     const { scores } = await run
     expect(passes.selection).toBe(expected)
-    for (const g of groups.slice(0, 4)) expect(new Set(scores.get(g.id)!).size).toBeGreaterThan(g.channels / 2)
+    for (const g of groups.slice(0, 4)) expect(new Set(Array.from(scores.get(g.id)!)).size).toBeGreaterThan(g.channels / 2)
   }, 60_000)
 })

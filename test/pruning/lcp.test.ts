@@ -116,9 +116,11 @@ describe('select with lcp', () => {
   }, 60_000)
 
   it('takes a number of stage ends, evenly spaced, and says how many there are', async () => {
-    const selected = await select(detector, train, options('lcp', { stageCount: 1 }))
-    expect(selected.stages).toHaveLength(2)
-    expect(selected.stages[1]!.end).toBe('outputs')
+    const endsOf = async (stageCount: number): Promise<string[]> => (await select(detector, train, options('lcp', { stageCount, updateEpochs: 0 }))).stages.map((s) => s.end)
+    const [one, two] = [await endsOf(1), await endsOf(2)]
+    expect(one).toHaveLength(2)
+    expect(two).toHaveLength(3)
+    for (const ends of [one, two]) expect(ends.at(-1)).toBe('outputs')
     await expect(select(detector, train, options('lcp', { stageCount: 50 }))).rejects.toThrow(/--stage-count 50: the model has only \d+ feature maps/)
   }, 60_000)
 

@@ -1,7 +1,9 @@
 /** @file The boxes of auxiliary networks: the detector's own, or SSD's rule on the sizes of the stage ends. */
 import { expect, it } from 'vitest'
 import { buildDetector } from '../../src/detection/models/architectures.ts'
-import { auxDefaultBoxes } from '../../src/train/aux-task.ts'
+import type { Batch } from '../../src/data/loader.ts'
+import { floats } from '../../src/tensor/tensor.ts'
+import { auxDefaultBoxes, createAuxTask, lcpAux } from '../../src/train/aux-task.ts'
 import { type Detector, detectorOf } from '../../src/train/detector.ts'
 
 const ssd = detectorOf(buildDetector('ssd-small', { classes: ['a'], seed: 1 }), 'small.onnx')
@@ -20,4 +22,20 @@ it('else lie on the maps of the stage ends and on ever smaller ones, with small 
   expect([...boxes.centers.slice(0, 4)].map((v) => Math.round(v * 10) / 10)).toEqual([4, 4, 11.2, 11.2])
   const widest = Math.max(...boxes.centers.filter((_, i) => i % 4 === 2))
   expect(widest).toBeGreaterThan(100)
+})
+
+it('with --roi truth the network looks at the objects themselves, otherwise at default boxes', () => {
+  const two = detectorOf(buildDetector('ssd-small', { classes: ['a', 'b'], seed: 1 }), 'small.onnx')
+  const box = [11, 13, 52, 77]
+  const truth = { boxes: Float32Array.from(box), labels: Int32Array.of(1), crowd: new Uint8Array(1), difficult: new Uint8Array(1), areas: Float32Array.of(41 * 64) }
+  const data = { images: new Float32Array(0), truths: [truth], samples: [{ id: 'a' }], transforms: [] } as unknown as Batch
+  const looksAt = (roi: 'plain' | 'truth'): number[] => {
+    const task = createAuxTask(two, two.defaults!, 'end', [8, 16, 16], 1, { ...lcpAux, roi, boxes: 4 }, 0)
+    const [, centers] = Object.entries(task.feeds(data, 'seed')).find(([name]) => name.includes('default'))!
+    return [...floats(centers).slice(0, 4)]
+  }
+  // [cx, cy, w, h]
+  const own = [31.5, 45, 41, 64]
+  expect(looksAt('truth').map((v) => Math.round(v * 10) / 10)).toEqual(own)
+  expect(looksAt('plain').map((v) => Math.round(v * 10) / 10)).not.toEqual(own)
 })

@@ -6,8 +6,7 @@ import { parseSize, savePruned } from '../../src/cli/budget-options.ts'
 import { loadModel } from '../../src/onnx/load.ts'
 import { savedSize } from '../../src/onnx/save.ts'
 import { nodeStore } from '../../src/storage/node.ts'
-import { Net } from '../pruning/nets.ts'
-import { cli, cliJson, filesIn, putModel, readJson, smallDetector, temporaryFolder } from './support.ts'
+import { bareModel, cli, cliJson, filesIn, putModel, readJson, smallDetector, temporaryFolder } from './support.ts'
 
 const folder = temporaryFolder()
 const few = ['--data', 'shapes', '--limit', '8', '--threads', '1']
@@ -17,8 +16,7 @@ let bare = ''
 
 beforeAll(async () => {
   detector = await putModel(folder, 'detector.onnx', smallDetector())
-  const n = new Net(1, [1, 3, 8, 8])
-  bare = await putModel(folder, 'bare.onnx', n.model(n.conv('head', n.act('Relu', n.conv('b', n.act('Relu', n.conv('a', n.x, 32)), 32)), 4, 1)))
+  bare = await putModel(folder, 'bare.onnx', bareModel())
 })
 
 interface Result {

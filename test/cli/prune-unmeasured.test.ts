@@ -14,7 +14,7 @@ import { nodeStore } from '../../src/storage/node.ts'
 import { createRng } from '../../src/tensor/rng.ts'
 import { inputsFor, Net } from '../pruning/nets.ts'
 import { sharedIt } from '../support/shared.ts'
-import { cli, cliJson, filesIn, putModel, readJson, smallDetector, temporaryFolder } from './support.ts'
+import { bareModel, cli, cliJson, filesIn, putModel, readJson, smallDetector, temporaryFolder } from './support.ts'
 
 const folder = temporaryFolder()
 let detector = ''
@@ -22,8 +22,7 @@ let bare = ''
 
 beforeAll(async () => {
   detector = await putModel(folder, 'detector.onnx', smallDetector())
-  const n = new Net(1, [1, 3, 8, 8])
-  bare = await putModel(folder, 'bare.onnx', n.model(n.conv('head', n.act('Relu', n.conv('b', n.act('Relu', n.conv('a', n.x, 32)), 32)), 4, 1)))
+  bare = await putModel(folder, 'bare.onnx', bareModel())
 })
 
 interface Result {

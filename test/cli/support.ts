@@ -10,6 +10,7 @@ import { buildDetector } from '../../src/detection/models/architectures.ts'
 import type { Model } from '../../src/ir/graph.ts'
 import { serializeModel } from '../../src/onnx/save.ts'
 import { nodeStore } from '../../src/storage/node.ts'
+import { Net } from '../pruning/nets.ts'
 
 export interface Outcome {
   readonly code: number
@@ -52,6 +53,12 @@ export function smallDetector(classes: readonly string[] = shapesClasses): Model
 export async function put(folder: string, name: string, content: string | Uint8Array): Promise<string> {
   await nodeStore(folder).writeAtomic(name, content)
   return join(folder, name)
+}
+
+/** A model that is no detector: three convolutions, of which two can be cut. */
+export function bareModel(): Model {
+  const n = new Net(1, [1, 3, 8, 8])
+  return n.model(n.conv('head', n.act('Relu', n.conv('b', n.act('Relu', n.conv('a', n.x, 32)), 32)), 4, 1))
 }
 
 export function putModel(folder: string, name: string, model: Model): Promise<string> {

@@ -42,19 +42,31 @@ const perChannel: ChannelRule = (node) => {
   }
 }
 
-/** The attributes of a pool at the working opset, with the padding spelled out. */
-function attributesOf(w: Window, node: Node): Record<string, number | readonly number[]> {
-  return { kernel_shape: w.kernel, strides: w.strides, dilations: w.dilations, pads: [...w.begin, ...w.end], ceil_mode: intAttribute(node, 'ceil_mode', 0) }
-}
-
 /** Adds the cotangents at the winners: index of the first maximum of each window, as MaxPool and torch pick it. */
 function scatterToWinners(b: Emitter, x: Value, dy: Value, node: Node): Value {
   // Measured against taps by value or by index and MaxUnpool per parity: this is the fastest, and right where windows overlap.
-  const winners = b.ops('MaxPool', [x], 2, { ...attributesOf(poolWindow(node), node), storage_order: 0 })[1]!
+  const winners = winnersOf(b, x, poolWindow(node), intAttribute(node, 'ceil_mode', 0))
   const dims = dimsOf(x)
   const zeros = zerosLike(b, [sizeOf(dims)])
   const flat = b.op('ScatterElements', [zeros, b.reshape(winners, [-1]), b.reshape(dy, [-1])], { axis: 0, reduction: 'add' })
   return b.reshape(flat, dims, 'dx')
+}
+
+/** From this many taps on, two passes with a gathering between them take less than one: half for 5x5, an eighth for the 13x13 of YOLO's spatial pyramids. */
+const manyTaps = 25
+
+/** Where in the flat x the first maximum of every window lies, int64 [N,C,...T]. The runtime's time for indices grows with the taps, whatever the map. */
+function winnersOf(b: Emitter, x: Value, w: Window, ceil: number): Value {
+  const indices = (from: Value, axes: readonly number[]): Value[] => {
+    const along = <T>(values: readonly T[], other: T): T[] => values.map((v, i) => (axes.includes(i) ? v : other))
+    const pads = [...along(w.begin, 0), ...along(w.end, 0)]
+    return b.ops('MaxPool', [from], 2, { kernel_shape: along(w.kernel, 1), strides: along(w.strides, 1), dilations: along(w.dilations, 1), pads, ceil_mode: ceil, storage_order: 0 })
+  }
+  const axes = w.kernel.map((_, i) => i)
+  if (w.kernel.length !== 2 || sizeOf(w.kernel) < manyTaps) return indices(x, axes)[1]!
+  // Along the rows first: of equal values the one in the first row, and there in the first column, is left, as in one pass.
+  const [best, inRow] = indices(x, [1]) as [Value, Value]
+  return b.op('Gather', [b.reshape(inRow, [-1]), indices(best, [0])[1]!], { axis: 0 })
 }
 
 /** Every position of a window gets the same share of its cotangent. */

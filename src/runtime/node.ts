@@ -13,7 +13,7 @@ const extra = { session: { force_spinning_stop: '1' } }
 // A provider that does not start would be told of twice: by the library on stderr, and by us. It takes this level when the first session is made.
 ort.env.logLevel = 'fatal'
 
-const native = ortRuntime('onnxruntime-node', ort as unknown as OrtModule, { defaultProvider: 'cpu', writesInPlace: true, extra, platform: `${process.platform} ${process.arch}` })
+const native = ortRuntime('onnxruntime-node', ort as unknown as OrtModule, { defaultProvider: 'cpu', writesInPlace: true, mayBlock: true, extra, platform: `${process.platform} ${process.arch}` })
 
 /** Loaded when it is asked for: reading the package takes longer than most commands need to start. */
 const web = async (): Promise<Runtime> => (await import('./web.ts')).webRuntime

@@ -5,10 +5,11 @@ import { createModel, Graph, type Model } from '../ir/graph.ts'
 import { parseModel } from '../onnx/load.ts'
 import { exceedsOneFile, type ModelInParts, serializeInParts, serializeModel } from '../onnx/save.ts'
 import { Builder } from '../ops/builder.ts'
+import { blockedKernels, blockedTrial } from '../ops/blocked-kernels.ts'
 import { webgpuFaults } from '../ops/webgpu-faults.ts'
 import type { DType } from '../tensor/dtype.ts'
 import { UserError } from '../tensor/error.ts'
-import { sizeOf, type Tensor } from '../tensor/tensor.ts'
+import { f32, sizeOf, type Tensor } from '../tensor/tensor.ts'
 import { providerAbsence } from './providers.ts'
 import type { Runtime, Session, SessionOptions } from './session.ts'
 
@@ -33,6 +34,8 @@ export interface OrtTraits {
   readonly alwaysStrict?: boolean
   /** Configuration of every session beyond SessionOptions, as the package takes it in `extra`. */
   readonly extra?: Readonly<Record<string, unknown>>
+  /** Whether its CPU provider has kernels for channels in blocks, on the machines that they are written for. */
+  readonly mayBlock?: boolean
   /** As in "linux x64", where it is known: for messages. */
   readonly platform?: string
 }
@@ -58,13 +61,20 @@ export function ortRuntime(name: string, ort: OrtModule, traits: OrtTraits): Run
     const { bytes, externalData } = inMemory(model)
     return ort.InferenceSession.create(bytes, { ...(externalData && { externalData }), ...sessionOptions(options, provider), extra: withStrictness(traits.extra, options.strict) })
   }
+  let blocks: Promise<boolean> | undefined
+  /** What this machine's library computes right in blocks; any other model, or one that is not to be optimised, as it is. */
+  const inBlocks = async (model: Model | Uint8Array, provider: string, options: SessionOptions): Promise<Model | Uint8Array> => {
+    if (!traits.mayBlock || provider !== 'cpu' || model instanceof Uint8Array || (options.optimization ?? 'all') !== 'all') return model
+    const blocked = blockedKernels(model)
+    return blocked && (await (blocks ??= computesBlocks((m) => create({ model: m, provider }, { threads: 1 }).then((session) => wrap(ort, session, traits.writesInPlace))))) ? blocked : model
+  }
   return {
     name,
     version,
     async load(model, options = {}) {
       const provider = options.provider ?? traits.defaultProvider
       try {
-        return wrap(ort, await create(placed(traits.alwaysStrict && !options.strict ? withoutShapes(model) : model, provider), options), traits.writesInPlace)
+        return wrap(ort, await create(placed(await inBlocks(traits.alwaysStrict && !options.strict ? withoutShapes(model) : model, provider, options), provider), options), traits.writesInPlace)
       } catch (error) {
         if (error instanceof UserError) throw error
         const absence = model === plainModel ? error : await create({ model: plainModel, provider }, {}).then((session) => session.release(), (fault: unknown) => fault)
@@ -89,6 +99,24 @@ function placed(model: Model | Uint8Array, provider: string): Placed {
   const { model: copy } = cloneModel(model instanceof Uint8Array ? parseModel(model, 'the model') : model)
   const onCpu = webgpuFaults(copy).map((node, i) => (node.name ||= `left to the CPU ${i}`))
   return { model: copy, provider: { name: provider, preferredLayout: 'NCHW', ...(onCpu.length > 0 && { forceCpuNodeNames: onCpu }) } }
+}
+
+/** Whether the library has kernels for channels in blocks that work on this machine: tried out, for it has no way to ask. */
+async function computesBlocks(load: (model: Model) => Promise<Session>): Promise<boolean> {
+  const { model, inputs } = blockedTrial()
+  const ramp = (dims: readonly number[]): Tensor => f32(Float32Array.from({ length: sizeOf(dims) }, (_, i) => ((i * 7919) % 31) / 31 - 0.5), dims)
+  const feeds = { x: ramp(inputs.x), kernel: ramp(inputs.kernel) }
+  const result = async (m: Model): Promise<Float32Array> => {
+    const session = await load(m)
+    try {
+      return (await session.run(feeds))['y']!.data as Float32Array
+    } finally {
+      await session.release()
+    }
+  }
+  const plain = await result(model)
+  const blocked = await result(blockedKernels(model)!).catch(() => undefined)
+  return blocked?.length === plain.length && blocked.every((v, i) => Math.abs(v - plain[i]!) < 1e-4)
 }
 
 /** What the package is given: one file in memory, or, for models too large for that, the model and its weights where they are. */

@@ -37,6 +37,26 @@ describe('gradients', () => {
     expect(Array.from(floats(out[g.name]!))).toEqual([0, 3, 0, 0, 12, 0, 0, 0, 0])
   })
 
+  it('MaxPool gives ties to the first of equals in windows of many taps too', async () => {
+    const b = new Builder(new Graph('g'))
+    const x = b.input('x', 'float32', [1, 2, 6, 7])
+    const y = b.op('MaxPool', [x], { kernel_shape: [5, 5], pads: [2, 2, 2, 2] })
+    const g = pullBack(b, new Map([[y, b.constant(f32(new Float32Array(84).map((_, i) => i + 1), [1, 2, 6, 7]))]]), [x]).get(x)!
+    b.output(g)
+    const values = Float32Array.from({ length: 84 }, (_, i) => (i * 37) % 3)
+    const expected = new Float32Array(84)
+    for (let c = 0; c < 2; c++) for (let row = 0; row < 6; row++) for (let column = 0; column < 7; column++) {
+      let first = -1
+      for (let r = Math.max(0, row - 2); r <= Math.min(5, row + 2); r++) for (let s = Math.max(0, column - 2); s <= Math.min(6, column + 2); s++) {
+        const at = (c * 6 + r) * 7 + s
+        if (first < 0 || values[at]! > values[first]!) first = at
+      }
+      expected[first]! += (c * 6 + row) * 7 + column + 1
+    }
+    const out = await runModel(createModel(b.graph, b.opset), { x: f32(values, [1, 2, 6, 7]) })
+    expect(floats(out[g.name]!)).toEqual(expected)
+  })
+
   it('refuses cubic resizing by name', () => {
     const b = new Builder(new Graph('g'))
     const x = b.input('x', 'float32', [1, 1, 4, 4])

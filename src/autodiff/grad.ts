@@ -24,14 +24,15 @@ export function grad(b: Builder, loss: Value, wrt: readonly Value[]): Map<Value,
 
 /** Adds the vector-Jacobian product of several outputs at once: `cotangents` maps each output to what flows into it. */
 export function pullBack(b: Builder, cotangents: ReadonlyMap<Value, Value>, wrt: readonly Value[]): Map<Value, Value> {
-  const nodes = ancestors(b.graph, cotangents.keys(), new Set(wrt))
+  const wanted = new Set(wrt)
+  const nodes = ancestors(b.graph, cotangents.keys(), wanted)
   const dependent = dependentOn(nodes, wrt)
   const flowing = new Map<Value, Value>(cotangents)
   for (let at = nodes.length - 1; at >= 0; at--) {
     const node = nodes[at]!
     const incoming = node.outputs.map((v) => v && flowing.get(v))
     if (!incoming.some((v) => v) || !node.inputs.some((v) => v && dependent.has(v))) continue
-    const thunks = vjpOf(node)(b, node, incoming)
+    const thunks = vjpOf(node)(b, node, incoming, wanted)
     node.inputs.forEach((input, i) => {
       const thunk = thunks[i]
       if (!input || !thunk || !dependent.has(input)) return

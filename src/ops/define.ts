@@ -24,9 +24,10 @@ export type ShapeRule = (node: Node, context: RuleContext) => readonly TypeInfo[
  * Vector-Jacobian product: one thunk per input, undefined where there is no gradient (indices, shapes).
  * A thunk is called only when that input's gradient is wanted, and adds nodes through the builder. It runs on graphs at
  * the working opset with static shapes. It need not reduce a broadcast: the engine sums the result to the input's shape.
- * `cotangents[i]` belongs to output i and is undefined where nothing flows back.
+ * `cotangents[i]` belongs to output i and is undefined where nothing flows back. `wrt` are the values whose gradients are asked for: a rule may
+ * pass over an input that a node before it makes, and see to that node's inputs itself, unless it is one of them.
  */
-export type Vjp = (b: Emitter, node: Node, cotangents: readonly (Value | undefined)[]) => readonly ((() => Value) | undefined)[]
+export type Vjp = (b: Emitter, node: Node, cotangents: readonly (Value | undefined)[], wrt: ReadonlySet<Value>) => readonly ((() => Value) | undefined)[]
 
 /** Gradients stop here: integer, boolean and selection operators. */
 export const notDifferentiable = 'not differentiable'

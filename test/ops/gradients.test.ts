@@ -22,6 +22,31 @@ describe('gradients', () => {
     expect(worst).toBeLessThan(1e-3)
   })
 
+  it.each([
+    ['gate last', (b: Builder, x: Value): Value[] => [b.mul(x, b.op('Sigmoid', [x]))]],
+    ['gate first', (b: Builder, x: Value): Value[] => [b.mul(b.op('Sigmoid', [x]), x)]],
+    ['a gate that is read elsewhere too', (b: Builder, x: Value): Value[] => {
+      const s = b.op('Sigmoid', [x])
+      return [b.mul(x, s), b.mul(s, s)]
+    }],
+    ['the gate of another value', (b: Builder, x: Value): Value[] => [b.mul(x, b.op('Sigmoid', [b.mul(x, b.scalar(2))]))]],
+  ])('SiLU as a product: %s', async (name, build) => {
+    const { worst } = await checkGradient({ build: (b, [x]) => build(b, x!), inputs: [f32([-3, -1, -0.2, 0, 0.4, 2], [2, 3])], run: runModel, rng: createRng(name) })
+    expect(worst).toBeLessThan(1e-3)
+  })
+
+  it('a gate whose own gradient is asked for gets it', async () => {
+    const b = new Builder(new Graph('g'))
+    const x = b.input('x', 'float32', [2])
+    const s = b.op('Sigmoid', [x])
+    const grads = pullBack(b, new Map([[b.mul(x, s), b.floats([1, 1])]]), [x, s])
+    for (const [v, name] of [[x, 'byX'], [s, 'byGate']] as const) b.output(b.op('Identity', [grads.get(v)!], {}, name))
+    const out = await runModel(createModel(b.graph, b.opset), { x: f32([0, 3]) })
+    expect(Array.from(floats(out['byGate']!))).toEqual([0, 3])
+    // Cut there: x counts only as the factor that it is.
+    expect(floats(out['byX']!)[0]).toBeCloseTo(0.5, 6)
+  })
+
   it('Pow with a constant exponent', async () => {
     for (const n of [2, 3, 0.5]) {
       const { worst } = await checkGradient({ build: (b, [v]) => b.op('Pow', [v, b.scalar(n)]), inputs: [positive(2, 3)], run: runModel, rng: createRng(n) })

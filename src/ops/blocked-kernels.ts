@@ -15,11 +15,11 @@ const domain = 'com.microsoft.nchwc'
 /** Every size of block that the library has divides it. */
 const block = 16
 
-/** A convolution [N,C,h,w] with a computed kernel [C,1,...], one channel a group; the channels of all images fill blocks. */
+/** A convolution [N,C,h,w] of float32, the only type in that layout, with a computed kernel [C,1,...], one channel a group; the channels of all images fill blocks. */
 function gains(node: Node): boolean {
   if (node.opType !== 'Conv' || (node.domain !== '' && node.domain !== 'ai.onnx')) return false
   const [x, kernel, bias] = node.inputs
-  if (!x || !kernel || kernel.initializer || bias?.initializer) return false
+  if (x?.dtype !== 'float32' || kernel?.dtype !== 'float32' || kernel.initializer || bias?.initializer) return false
   const [from, by, to] = [staticShape(x), staticShape(kernel), node.outputs[0] && staticShape(node.outputs[0])]
   if (from?.length !== 4 || by?.length !== 4 || to?.length !== 4) return false
   const groups = intAttribute(node, 'group', 1)

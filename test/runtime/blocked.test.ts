@@ -11,12 +11,12 @@ import { f32 } from '../../src/tensor/tensor.ts'
 import { distance } from '../support/distance.ts'
 import { normal } from '../support/op-case.ts'
 
-interface Case { readonly groups: number; readonly map: readonly [number, number]; readonly kernel: readonly [number, number]; readonly attributes?: Record<string, number | readonly number[]>; readonly constant?: boolean; readonly images?: number; readonly bias?: boolean }
+interface Case { readonly groups: number; readonly map: readonly [number, number]; readonly kernel: readonly [number, number]; readonly attributes?: Record<string, number | readonly number[]>; readonly constant?: boolean; readonly images?: number; readonly bias?: boolean; readonly dtype?: 'float16' }
 
-function convolution({ groups, map, kernel, attributes = {}, constant = false, images = 1, bias = false }: Case): Model {
+function convolution({ groups, map, kernel, attributes = {}, constant = false, images = 1, bias = false, dtype }: Case): Model {
   const b = new Builder(new Graph('g'))
   const by = [groups, 1, ...kernel]
-  b.output(b.op('Conv', [b.input('x', 'float32', [images, groups, ...map]), constant ? b.constant(normal(by, 'k')) : b.input('kernel', 'float32', by), ...(bias ? [b.input('bias', 'float32', [groups])] : [])], { group: groups, ...attributes }), 'y')
+  b.output(b.op('Conv', [b.input('x', dtype ?? 'float32', [images, groups, ...map]), constant ? b.constant(normal(by, 'k')) : b.input('kernel', dtype ?? 'float32', by), ...(bias ? [b.input('bias', 'float32', [groups])] : [])], { group: groups, ...attributes }), 'y')
   return createModel(b.graph, b.opset)
 }
 
@@ -44,6 +44,7 @@ describe('convolutions in blocks', () => {
   it.each([
     ['a kernel that is a constant', { groups: 16, map: [6, 6], kernel: [6, 6], constant: true }],
     ['a number of groups that fills no block', { groups: 24, map: [6, 6], kernel: [6, 6] }],
+    ['half precision', { groups: 16, map: [6, 6], kernel: [6, 6], dtype: 'float16' }],
     ['a kernel of one tap', { groups: 16, map: [6, 6], kernel: [1, 1] }],
     ['a number of channels that fills no block with several images', { groups: 6, map: [6, 6], kernel: [3, 3], images: 4 }],
   ] as [string, Case][])('leaves %s alone', (_, c) => {

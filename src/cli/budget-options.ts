@@ -24,9 +24,9 @@ export const budgetFields = {
   ...cacheField,
   round: number('N', 'widths are multiples of this', 8, count),
   ranking: choice(rankings, 'uniform: each channel group keeps the best of its own; global: the channels of all groups stand in one order, by score over the mean of the group, so that groups differ in what they lose', 'uniform'),
-  widths: choice(widthRules, 'uniform: one ratio for all channel groups; sensitive: groups that the outputs can spare lose more, as measured on images of --data', 'uniform'),
+  widths: choice(widthRules, 'uniform: one ratio for all channel groups; sensitive: groups that the outputs can spare lose more, as measured by cutting each alone on images of --data; curvature: the same by what the outputs would lose if the kept weights made up for the others, on --images images', 'uniform'),
   widthImages: optionalNumber('N', `images that sensitive widths are measured on (default: ${defaultWidthImages})`, count),
-  widthLimit: optionalNumber('SHARE', 'share of its channels that sensitive widths take of no group more (default: all but the least width)', share),
+  widthLimit: optionalNumber('SHARE', 'share of its channels that sensitive widths and those by curvature take of no group more (default: all but the least width)', share),
   groups: choice(['inner', 'all'], 'inner: channels that one layer makes, as in the paper; all: residual streams too', 'inner'),
   keep: texts('NAMES', 'layers to leave as they are, inputs and outputs: names of nodes, weights or groups (see inspect), with commas between, * for any letters; may be given again'),
 }
@@ -42,12 +42,13 @@ export const budgetKeys = ['removeParams', 'removeMacs', 'removeChannels', 'maxS
 /** `epsilon`: where nothing else is asked for, greedy selection decides by it how much goes. */
 export function budgetOf(options: OptionsOf<typeof budgetFields>, epsilon?: number): BudgetRequest {
   const { removeParams, removeMacs, removeChannels, round, ranking, groups, widths, widthImages, widthLimit } = options
-  const idle = widths === 'uniform' ? (['widthImages', 'widthLimit'] as const).find((key) => options[key] !== undefined) : undefined
-  if (idle !== undefined) throw new UserError(`--${flagName(idle)} has no meaning with --widths uniform; give --widths sensitive too, or leave it out`)
-  if (widths === 'sensitive' && ranking === 'global') throw new UserError('--ranking global and --widths sensitive both decide what each group loses, the one by scores, the other by what outputs suffer; give one of them')
+  const idle = (['widthImages', 'widthLimit'] as const).find((key) => options[key] !== undefined && (widths === 'uniform' || (key === 'widthImages' && widths === 'curvature')))
+  if (idle !== undefined) throw new UserError(`--${flagName(idle)} has no meaning with --widths ${widths}; give --widths sensitive too, or leave it out`)
+  const measured = widths !== 'uniform'
+  if (measured && ranking === 'global') throw new UserError(`--ranking global and --widths ${widths} both decide what each group loses, the one by scores, the other by what outputs suffer; give one of them`)
   const adaptive = budgetKeys.every((key) => options[key] === undefined)
   if (adaptive && epsilon === undefined) throw new UserError('no budget: give --remove-params or --remove-macs, for instance --remove-params 0.7; or --remove-channels; --max-size, for instance 3MB; --latency or --speedup, for instance --speedup 2; or --epsilon, with greedy selection')
-  if (adaptive && (widths === 'sensitive' || ranking === 'global')) throw new UserError(`--${widths === 'sensitive' ? 'widths sensitive' : 'ranking global'} shares out a budget, and --epsilon alone sets none; give --remove-params or another one too, or leave it out`)
+  if (adaptive && (measured || ranking === 'global')) throw new UserError(`--${measured ? `widths ${widths}` : 'ranking global'} shares out a budget, and --epsilon alone sets none; give --remove-params or another one too, or leave it out`)
   if (options.latency !== undefined && options.speedup !== undefined) throw new UserError('--latency and --speedup are both given; give one of them')
   if (!options.cache && !asksLatency(options)) throw new UserError('--no-cache has no meaning without --latency or --speedup; give one of them, or leave it out')
   if (options.latency !== undefined) parseTime(options.latency)

@@ -1,6 +1,6 @@
 /** @file Options of pruning, and what they become. */
 import type { Criterion } from '../pruning/criteria/criterion.ts'
-import { type LcpOptions, lcpDefaults, sweepOf, updateRules } from '../pruning/lcp/options.ts'
+import { type LcpOptions, lcpDefaults, selections, sweepOf, updateRules } from '../pruning/lcp/options.ts'
 import type { FinetuneOptions } from '../pruning/prune.ts'
 import { UserError } from '../tensor/error.ts'
 import { flag, flagName, number, optionalChoice, type OptionsOf, optionalNumber, text } from './fields.ts'
@@ -38,7 +38,7 @@ export const lcpFields = {
   roi: optionalChoice(['contextual', 'plain', 'truth'], 'lcp, dcp: RoIAlign of matched default boxes with or without the enclosing box, or of the objects\' own boxes (default: contextual; dcp: truth)'),
   auxReduction: optionalChoice(['mean', 'sum'], 'lcp, dcp: the auxiliary loss as a mean over boxes, or as a sum over the boxes of an image (default: mean)'),
   boxes: optionalNumber('N', `lcp, dcp: boxes an image that the auxiliary network looks at (default: ${lcpDefaults.aux.boxes})`, { whole: true, min: 2 }),
-  select: optionalChoice(['one-shot', 'greedy'], `${staged}: one ranking, or rounds of --select-block channels with an update after each (default: one-shot; dcp: greedy)`),
+  select: optionalChoice(selections, `${staged}: one ranking, or rounds of --select-block channels with an update after each (default: one-shot; dcp: greedy); or backward from all channels, without stages or training, by what the detector would say if the kept weights made up for each (lcp, reconstruction)`),
   selectBlock: optionalNumber('N', `${staged}: channels a greedy round (default: 8); 1 is DCP as published`, count),
   epsilon: optionalNumber('X', `${staged}: greedy selection stops where the loss changes by this share or less; with no other budget, this alone decides how many channels stay`, weight),
   stages: text('NAMES', `${staged}: values at the stage ends, input to output, with commas between (default: those of the detector card)`),
@@ -73,6 +73,12 @@ export function lcpOf(options: LcpFields, follows: Follows, criterion: Criterion
     stageOptimizer,
     updateRate: options.updateLr,
   }
+  if (select === 'backward') {
+    const idle = reconstruction ? (Object.keys(lcpFields) as (keyof LcpFields)[]).find((key) => key !== 'select' && lcpFields[key].fallback === undefined && options[key] !== undefined) : 'no-reconstruction'
+    if (idle !== undefined) throw new UserError(`--${flagName(idle)} has no meaning with --select backward, which has no stages, auxiliary networks or updates; leave it out`)
+    if (criterion.name === 'dcp') throw new UserError('--select backward has no meaning with --method dcp, whose channels are judged by its auxiliary networks alone; choose lcp or reconstruction')
+    return lcp
+  }
   const fault = idleOption(options, lcp, criterion.name) ?? faultOf(lcp)
   if (fault !== undefined) throw new UserError(fault)
   sweepOf(lcp)
@@ -87,7 +93,7 @@ function idleOption(options: LcpFields, { aux, select, update }: LcpOptions, met
   }
   const idle = aux ? undefined : given(['alpha', 'beta', 'gamma', 'm', 'roi', 'auxReduction', 'boxes'])
   if (idle !== undefined) return `${idle} has no meaning with --method ${method}, which has no auxiliary network; leave it out, or choose lcp`
-  if (select === 'one-shot' && options.selectBlock !== undefined) return '--select-block has no meaning with one-shot selection; give --select greedy, or leave it out'
+  if (select !== 'greedy' && options.selectBlock !== undefined) return '--select-block has no meaning with one-shot selection; give --select greedy, or leave it out'
   if (select === 'greedy' && options.start === 'trained') return '--start trained has no meaning with greedy selection, which starts from zero weights; give --select one-shot, or leave it out'
   if (update === 'least-squares' && options.updateEpochs !== undefined) return '--update-epochs has no meaning with --update least-squares, which takes no steps; give --update both, or leave it out'
   if (options.stages !== undefined && options.stageCount !== undefined) return '--stages and --stage-count both say where stages end; give one of them'

@@ -35,7 +35,7 @@ export async function pruneUnmeasured(path: string, options: Options, given: Rea
   }
   const idle = [...given].find((key) => !meaningful.has(key) && !(key === 'finetuneEpochs' && options.finetuneEpochs === 0))
   if (idle !== undefined) throw new UserError(`--${idle === 'reconstruction' ? 'no-' : ''}${flagName(idle)} has no meaning without images: without --data nothing is trained or measured; give --data, or leave it out`)
-  if (options.widths === 'sensitive') throw new UserError('--widths sensitive needs images to measure what the outputs suffer; give --data, or leave it out')
+  if (options.widths !== 'uniform') throw new UserError(`--widths ${options.widths} needs images to measure what the outputs suffer; give --data, or leave it out`)
   const budget = budgetOf(options)
   const start = performance.now()
   const run = await openRunFolder(options.out, { force: options.force, files, command: `prune ${path} ${JSON.stringify(options)}` })

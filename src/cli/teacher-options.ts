@@ -3,6 +3,7 @@ import { decoderOf, type DetectorCard } from '../detection/card.ts'
 import { outputFields } from '../detection/decoders/fields.ts'
 import { valueNamed } from '../ir/walk.ts'
 import type { PruneOptions, TeacherOptions } from '../pruning/prune.ts'
+import { fits } from '../pruning/recalibrate.ts'
 import { nodeRuntime } from '../runtime/node.ts'
 import { UserError } from '../tensor/error.ts'
 import type { Detector } from '../train/detector.ts'
@@ -21,8 +22,8 @@ export const teacherFields = {
   auxWeight: number('X', 'teacher: weight of the auxiliary networks\' loss at the stage ends in the last fine-tuning, on images with boxes; 0: none', 0, { min: 0 }),
   labels: choice(['data', 'teacher'], 'whose boxes count in the training images: the data\'s, or the unpruned detector\'s own detections; data without labels, or of other classes than the model\'s, is then measured against these too', 'data'),
   labelThreshold: optionalNumber('SCORE', `labels of the teacher: detections scored this or higher (default: ${defaultThreshold})`, { above: 0, below: 1 }),
-  recalibrate: optionalNumber('N', 'images on which the cut detector is mended before it is trained (see --fit), BN statistics measured anew; 0: none (default: 128 where training follows the teacher, else 0)', { whole: true, min: 0 }),
-  fit: choice(['weights', 'biases'], 'what is fitted to the unpruned detector\'s features, layer by layer: weights and biases by least squares, or biases alone by channel means', 'weights'),
+  recalibrate: optionalNumber('N', 'images on which the cut detector is mended before it is trained (see --fit), BN statistics measured anew; 0: none (default: 128 where training follows the teacher or channels are selected backward, else 0)', { whole: true, min: 0 }),
+  fit: optionalChoice(fits, 'what is fitted to the unpruned detector\'s features, layer by layer: weights and biases by least squares, biases alone by channel means, or none (default: weights; none where channels are selected backward, which fits weights itself)'),
 }
 
 type Options = OptionsOf<typeof teacherFields>
@@ -60,8 +61,8 @@ export function labelThresholdOf({ labels, labelThreshold }: Pick<Options, 'labe
 }
 
 /** How the cut detector is mended without training, and on how many images. */
-export function recalibrateOf({ recalibrate, fit }: Options, follows: Follows): NonNullable<PruneOptions['recalibrate']> {
-  return { images: recalibrate ?? (follows === 'teacher' ? 128 : 0), fit }
+export function recalibrateOf({ recalibrate, fit }: Options, follows: Follows, backward: boolean): NonNullable<PruneOptions['recalibrate']> {
+  return { images: recalibrate ?? (follows === 'teacher' || backward ? 128 : 0), fit: fit ?? (backward ? 'none' : 'weights') }
 }
 
 /** Throws UserError where an operator without a gradient is in the way of training with this teacher (or with the labels). */

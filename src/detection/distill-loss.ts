@@ -79,11 +79,42 @@ export function relativeError(b: Builder, fields: readonly OutputField[], inputs
   for (const field of fields) {
     const said = (v: Value): Value => probabilities(b, field, stretch(b, v, field))
     const [s, t] = [said(inputs.student(field.output)), said(inputs.teacher(field.output))]
-    const weight = field.purpose === 'box' || field.conditional ? stretch(b, inputs.confidence(field.output), field) : undefined
-    const energy = (v: Value): Value => b.sum(weight ? b.mul(weight, b.mul(v, v)) : b.mul(v, v))
-    sum = b.add(sum, b.div(energy(b.sub(s, t)), b.op('Max', [energy(t), b.scalar(tiny)])))
+    const weight = errorWeight(b, field, inputs)
+    const apart = b.sub(s, t)
+    const squares = b.mul(apart, apart)
+    sum = b.add(sum, b.div(b.sum(weight ? b.mul(weight, squares) : squares), energyOf(b, t, weight)))
   }
   return b.mul(sum, b.scalar(1 / fields.length))
+}
+
+/**
+ * A number whose gradient shows what errors inside the detector do to what it says: sum over the entries of sign * sqrt(weight / energy) * s, with the
+ * weights and energies of `relativeError`. Over random signs of +1 and -1 the mean of the squared gradient by any value y is the second
+ * derivative of relativeError by y, halved, where student and reference agree (the diagonal of J^T J, J the Jacobian of the weighted entries; Gauss-Newton).
+ * `signs` gives, for each field, a value of the given dims.
+ */
+export function outputSketch(b: Builder, fields: readonly OutputField[], inputs: DistillInputs, signs: (field: number, dims: readonly number[]) => Value): Value {
+  let sum = b.scalar(0)
+  fields.forEach((field, i) => {
+    const said = (v: Value): Value => probabilities(b, field, stretch(b, v, field))
+    const [s, t] = [said(inputs.student(field.output)), said(inputs.teacher(field.output))]
+    const weight = errorWeight(b, field, inputs)
+    const signed = b.mul(signs(i, dimsOf(s)), s)
+    const total = b.sum(weight ? b.mul(signed, b.op('Sqrt', [weight])) : signed)
+    sum = b.add(sum, b.div(total, b.op('Sqrt', [b.mul(energyOf(b, t, weight), b.scalar(fields.length))])))
+  })
+  return sum
+}
+
+/** By what entries of a field count in an error; undefined: all alike. */
+function errorWeight(b: Builder, field: OutputField, { confidence }: DistillInputs): Value | undefined {
+  return field.purpose === 'box' || field.conditional ? stretch(b, confidence(field.output), field) : undefined
+}
+
+/** The weighted sum of squares, at least so much that it can be divided by. */
+function energyOf(b: Builder, v: Value, weight: Value | undefined): Value {
+  const squares = b.mul(v, v)
+  return b.op('Max', [b.sum(weight ? b.mul(weight, squares) : squares), b.scalar(tiny)])
 }
 
 /** What the numbers of a field stand for: probabilities of logits and of softmax rows, all others themselves. */

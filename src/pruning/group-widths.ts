@@ -44,6 +44,13 @@ export function narrowerWidth(group: ChannelGroup, width: number, options: Width
   return next >= minimumWidth(group, options) ? next : undefined
 }
 
+/** The narrowest width that rounding allows where a group may lose `limit` (0 to 1) of its channels. */
+export function leastWidth(group: ChannelGroup, options: WidthOptions, limit = 1): number {
+  let width = group.channels
+  for (let next = narrowerWidth(group, width, options); next !== undefined && next >= (1 - limit) * group.channels; next = narrowerWidth(group, next, options)) width = next
+  return width
+}
+
 /** The next larger width that rounding allows, the full one at most. */
 export function widerWidth(group: ChannelGroup, width: number, options: WidthOptions): number {
   const step = unitStep(group, options)

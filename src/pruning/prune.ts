@@ -17,6 +17,8 @@ import { type EpochRecord, trainDetector, type TrainResult } from '../train/trai
 import { workingCopy } from '../train/working-copy.ts'
 import type { Budget } from './budget.ts'
 import type { Criterion } from './criteria/criterion.ts'
+import { createMeter, type CurvatureMeter } from './curvature/select.ts'
+import { eliminate } from './curvature/widths.ts'
 import { assertSize } from './file-size.ts'
 import type { GroupScores } from './global-ranking.ts'
 import type { Reference } from './goals.ts'
@@ -30,6 +32,7 @@ import { type BudgetRequest, budgetOptions, chooseGroups, referenceOf, requestOf
 import { resolvePlan } from './resolve-plan.ts'
 import { assertScorable, cutByScores, scoreGroups } from './score-groups.ts'
 import { chosenStageEnds } from './stages.ts'
+import { applyPlan } from './surgery.ts'
 import { solveWidths } from './widths.ts'
 
 export interface FinetuneOptions {
@@ -70,7 +73,7 @@ export interface PruneOptions {
   readonly rounds?: RoundsOptions
   /** Whom training follows while pruning and after it; undefined: the labels, by the detector's own loss. */
   readonly teacher?: TeacherOptions
-  /** How sensitive widths read the outputs; default: all numbers alike. */
+  /** How measured widths and backward selection read the outputs; default: sensitive widths take all numbers alike, the others have nothing to go by. */
   readonly reading?: OutputReading
   /** Images on which the cut detector is mended without training, and how (see recalibrate); default: it is left. */
   readonly recalibrate?: { readonly images: number; readonly fit: Fit }
@@ -159,8 +162,18 @@ function assertSameGroups(groups: readonly ChannelGroup[], originals: readonly C
   if (now !== before) throw new Error(`the cut changed the channel groups from ${before} to ${now}`)
 }
 
+function needed(reading: OutputReading | undefined): OutputReading {
+  if (!reading) throw new Error('curvature of what a detector says needs a reading of its outputs')
+  return reading
+}
+
+/** Whether channels go one by one from the detector as it came, without training on the way. */
+export function selectsBackward({ criterion, lcp }: Pick<PruneOptions, 'criterion' | 'lcp'>): boolean {
+  return criterion.needs === 'joint' && lcp.select === 'backward'
+}
+
 /** Widths of the request; where greedy selection decides, none is set, and all channels are what a group may keep. `scores`: what a global ranking goes by. */
-async function widthsFor(detector: Detector, train: ImageSource, groups: readonly ChannelGroup[], options: PruneOptions, reference: Reference | undefined, scores?: GroupScores): Promise<{ budget: Budget; skipped: Evaluation['skipped'] }> {
+async function widthsFor(detector: Detector, train: ImageSource, groups: readonly ChannelGroup[], options: PruneOptions, reference: Reference | undefined, meter: CurvatureMeter, scores?: GroupScores): Promise<{ budget: Budget; skipped: Evaluation['skipped'] }> {
   const { latency, adaptive, widths = { rule: 'uniform', images: 0 } } = options.budget
   const { model } = detector
   if (adaptive) {
@@ -168,7 +181,8 @@ async function widthsFor(detector: Detector, train: ImageSource, groups: readonl
     const { params, macs } = modelCost(model)
     return { budget: { widths: new Map(), ratio: 1, before: { params, macs }, after: { params, macs } }, skipped: [] }
   }
-  return solveWidths(detector, train, budgetOptions(model, groups, options.budget, reference), { ...options, ...widths, latency, scores: options.budget.ranking === 'global' ? scores : undefined })
+  const curvature = widths.rule === 'curvature' ? await meter.of(needed(options.reading)) : undefined
+  return solveWidths(detector, train, budgetOptions(model, groups, options.budget, reference), { ...options, ...widths, latency, curvature, scores: options.budget.ranking === 'global' ? scores : undefined })
 }
 
 /**
@@ -183,14 +197,23 @@ export async function select(detector: Detector, train: ImageSource, options: Pr
   assertScorable(criterion, groups, options.teacher !== undefined)
   const origin = { method: criterion.name, seed }
   const passes = { selection: 0, stage: 0, update: 0 }
+  const meter = createMeter(detector, groups, train, { ...options, images: options.lcp.images, batch: options.lcp.batch, passes })
+  if (selectsBackward(options)) {
+    const { budget, skipped } = await widthsFor(detector, train, groups, options, reference, meter)
+    // A method without auxiliary networks looks at the layers' own outputs alone.
+    const curvature = await meter.of(options.lcp.aux ? needed(options.reading) : undefined)
+    const { kept, model } = eliminate(detector.model, groups, curvature, budget.widths)
+    const plan = makePlan(groups, kept, origin)
+    return { plan, detector: { ...detector, model: applyPlan(model, plan) }, budget, stages: [], passes, skipped: distinctImages([...skipped, ...meter.skipped()]) }
+  }
   if (criterion.needs !== 'joint') {
     const { images, batch } = options.lcp
     const measured = await scoreGroups(criterion, detector, groups, train, { ...options, images, batch, passes, task: () => taskOf(original, options, batch) })
-    const { budget, skipped } = await widthsFor(detector, train, groups, options, reference, measured.scores)
+    const { budget, skipped } = await widthsFor(detector, train, groups, options, reference, meter, measured.scores)
     const { plan, model } = cutByScores(detector.model, groups, measured.scores, budget, origin)
-    return { plan, detector: { ...detector, model }, budget, stages: [], passes, skipped: distinctImages([...skipped, ...measured.skipped]) }
+    return { plan, detector: { ...detector, model }, budget, stages: [], passes, skipped: distinctImages([...skipped, ...measured.skipped, ...meter.skipped()]) }
   }
-  const { budget, skipped } = await widthsFor(detector, train, groups, options, reference)
+  const { budget, skipped } = await widthsFor(detector, train, groups, options, reference, meter)
   const task = taskOf(original, options, options.lcp.batch)
   const workspace: Workspace = {
     runtime: options.runtime,
@@ -206,7 +229,7 @@ export async function select(detector: Detector, train: ImageSource, options: Pr
     ...createLoaders(detector, train, options.lcp, options.augment, seed),
     passes,
   }
-  const unreadable = (): Evaluation['skipped'] => distinctImages([...train.dataset.skipped, ...skipped, ...workspace.selection.skipped, ...workspace.training.skipped])
+  const unreadable = (): Evaluation['skipped'] => distinctImages([...train.dataset.skipped, ...skipped, ...meter.skipped(), ...workspace.selection.skipped, ...workspace.training.skipped])
   const outcome = await runLcp(workspace, criterion, groups, budget.widths).finally(() => task.release())
   const { params, macs } = modelCost(outcome.detector.model)
   return { plan: makePlan(groups, outcome.kept, origin), detector: outcome.detector, budget: { ...budget, after: { params, macs } }, stages: outcome.stages, passes, skipped: unreadable() }
@@ -283,7 +306,7 @@ async function recalibrated(detector: Detector, cut: Detector, plan: PrunePlan, 
     batches.push(data)
     if (batches.length * batch >= images) break
   }
-  options.listener?.({ type: 'note', text: `${fit} are fitted on ${batches.length * batch} images` })
+  options.listener?.({ type: 'note', text: `${fit === 'none' ? 'running statistics of BatchNormalization are measured anew' : `${fit} are fitted`} on ${batches.length * batch} images` })
   return recalibrate(detector, cut, plan, { runtime: options.runtime, session: options.session, batches, fit, listener: options.listener })
 }
 

@@ -15,8 +15,9 @@ import { fitWeights } from './least-squares.ts'
 import type { PrunePlan } from './plan.ts'
 import { resolvePlan } from './resolve-plan.ts'
 
-/** What is fitted to the original's features, layer by layer: biases to its channel means, or weights and biases to its outputs. */
-export type Fit = 'biases' | 'weights'
+/** What is fitted to the original's features, layer by layer: weights and biases to its outputs, or biases to its channel means; or nothing, where weights are fitted already. */
+export const fits = ['weights', 'biases', 'none'] as const
+export type Fit = (typeof fits)[number]
 
 export interface RecalibrateOptions {
   readonly runtime: Runtime
@@ -30,7 +31,8 @@ export interface RecalibrateOptions {
 /**
  * The cut detector, mended on `batches`. "weights": the least-squares fit of each layer (see fitWeights), then running means and variances of
  * BatchNormalization. "biases": the running means and variances; then, layer by layer, biases such that each channel's mean over the images is the
- * original's (bias correction: Nagel et al., "Data-Free Quantization", ICCV 2019, section 4.2, for pruning instead of rounding), weights as they are.
+ * original's (bias correction: Nagel et al., "Data-Free Quantization", ICCV 2019, section 4.2, for pruning instead of rounding), weights as they are. "none": the running
+ * means and variances alone.
  * Nodes and shapes stay as they are.
  */
 export async function recalibrate(original: Detector, cut: Detector, plan: PrunePlan, options: RecalibrateOptions): Promise<Detector> {
@@ -39,6 +41,7 @@ export async function recalibrate(original: Detector, cut: Detector, plan: Prune
     return { ...fitted, model: await measuredStatistics(fitted, options) }
   }
   const normal = { ...cut, model: await measuredStatistics(cut, options) }
+  if (options.fit === 'none') return normal
   return { ...normal, model: await correctedBiases(original, normal, plan, options) }
 }
 

@@ -1,8 +1,7 @@
 /** @file Widths by sensitivity: where the outputs suffer least a multiply-accumulate (or parameter) saved, channels go first. */
 import type { Budget } from './budget.ts'
 import { budgetCost, type BudgetOptions, budgetGoals } from './goals.ts'
-import { narrowerWidth } from './group-widths.ts'
-import type { ChannelGroup } from './groups.ts'
+import { leastWidth, narrowerWidth } from './group-widths.ts'
 import type { GroupSensitivity } from './sensitivity.ts'
 
 /** Shares of a group's channels at which harm is measured. The first cuts tell most: few groups lose more than half. */
@@ -32,7 +31,7 @@ export function sensitiveWidths(options: SensitiveOptions): Budget {
   const full = groups.map((g) => g.channels)
   const before = cost(full)
   const harms = new Map(options.sensitivity.map(({ group, cuts }) => [group.id, curveOf(cuts)]))
-  const least = groups.map((g) => (harms.has(g.id) ? leastWidth(g, options) : g.channels))
+  const least = groups.map((g) => (harms.has(g.id) ? leastWidth(g, options, options.limit) : g.channels))
   const goals = budgetGoals(options, cost(least), before)
   const widths = [...full]
   while (!goals.met(cost(widths))) {
@@ -57,13 +56,6 @@ export function sensitiveWidths(options: SensitiveOptions): Budget {
   const { params, macs } = cost(widths)
   const ratio = widths.reduce((a, w) => a + w, 0) / full.reduce((a, w) => a + w, 0)
   return { widths: new Map(groups.map((g, i) => [g.id, widths[i]!])), ratio, before: { params: before.params, macs: before.macs }, after: { params, macs } }
-}
-
-/** The narrowest width that rounding and the limit allow. */
-function leastWidth(group: ChannelGroup, { limit = 1, ...options }: SensitiveOptions): number {
-  let width = group.channels
-  for (let next = narrowerWidth(group, width, options); next !== undefined && next >= (1 - limit) * group.channels; next = narrowerWidth(group, next, options)) width = next
-  return width
 }
 
 /** Squared harm by the share that is cut: through the measured points, which never fall. */

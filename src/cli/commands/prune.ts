@@ -4,8 +4,9 @@ import { ownCard, readCard } from '../../detection/card.ts'
 import { saveModel } from '../../onnx/save.ts'
 import { criterionNamed, methodNames } from '../../pruning/criteria/registry.ts'
 import { stageEndsOf } from '../../pruning/lcp/run.ts'
+import { assertCurved } from '../../pruning/curvature/measure.ts'
 import { parsePlan, type PrunePlan } from '../../pruning/plan.ts'
-import { assertRankable, type PruneOptions, selectInRounds } from '../../pruning/prune.ts'
+import { assertRankable, type PruneOptions, selectInRounds, selectsBackward } from '../../pruning/prune.ts'
 import { budgetOptions, chooseGroups } from '../../pruning/request.ts'
 import { assertScorable } from '../../pruning/score-groups.ts'
 import { applyPlan } from '../../pruning/surgery.ts'
@@ -94,16 +95,19 @@ async function chooseAndPrune(path: string, options: Options & { readonly data: 
   const finetune = finetuneOf(options, follows)
   const lcp = lcpOf(options, follows, criterion)
   const staged = criterion.needs === 'joint'
+  const backward = selectsBackward({ criterion, lcp })
+  const curved = backward || options.widths === 'curvature'
   if (asked.adaptive && (!staged || lcp.select !== 'greedy')) throw new UserError(`--epsilon alone leaves it to greedy selection how many channels stay, and --method ${options.method} selects otherwise here; give --select greedy with a method that has it, or a budget such as --remove-params 0.7`)
   if (options.epsilon !== undefined && staged && lcp.select !== 'greedy') throw new UserError('--epsilon has no meaning with one-shot selection; give --select greedy, or leave it out')
   const tunes = (rounds.count > 1 && rounds.epochs > 0) || (!options.dryRun && (finetune.epochs > 0 || finetune.totalPasses !== undefined))
-  const trains = staged || criterion.needs === 'loss' || tunes
+  const trains = (staged && !backward) || criterion.needs === 'loss' || tunes
   const teacher = trains && follows === 'teacher' ? teacherOf(detector, options, path) : undefined
   if (trains) assertTrainableWith(detector, teacher, staged ? lcp.batch : finetune.batch)
   const { model } = detector
   const groups = chooseGroups(detector, asked)
-  if (staged) stageEndsOf(detector, lcp, groups, path)
+  if (staged && !backward) stageEndsOf(detector, lcp, groups, path)
   assertScorable(criterion, groups, follows === 'teacher')
+  if (curved) assertCurved(groups, backward ? '--select backward' : '--widths curvature')
   const latency = await openLatency({ model, path, groups, options, context, listener: both(context.listener, run.listener) })
   assertRankable({ criterion, budget: asked })
   if (!asked.adaptive) await uniformWidths(budgetOptions(model, groups, asked), latency)
@@ -122,8 +126,8 @@ async function chooseAndPrune(path: string, options: Options & { readonly data: 
     rounds,
     teacher,
     // Behind NMS in the graph outputs are choices, and say nothing entry by entry.
-    ...(options.widths === 'sensitive' && detector.card.decoder.type !== 'nms' && { reading: readingOf(detector, path) }),
-    recalibrate: recalibrateOf(options, follows),
+    ...((curved || (options.widths === 'sensitive' && detector.card.decoder.type !== 'nms')) && { reading: readingOf(detector, path) }),
+    recalibrate: recalibrateOf(options, follows, backward),
     augment: augmentOf(options),
     seed: options.seed,
     listener: both(context.listener, run.listener),

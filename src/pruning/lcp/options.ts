@@ -5,6 +5,8 @@ import { type AuxOptions, lcpAux } from '../../train/aux-task.ts'
 /** How kept weights are updated: by SGD on L_re + gamma L_a; to the least-squares minimum of L_re; or first the one, from there the other. */
 export const updateRules = ['sgd', 'least-squares', 'both'] as const
 
+export const selections = ['one-shot', 'greedy', 'backward'] as const
+
 export interface LcpOptions {
   /** Undefined: no auxiliary networks. Stages are tuned by the detector's own loss, and L_re alone judges: alpha and gamma are 0. */
   readonly aux: AuxOptions | undefined
@@ -16,8 +18,11 @@ export interface LcpOptions {
   readonly beta: number | undefined
   /** Weight of L_a in the update of the kept weights; undefined: 1 / m, and 1 after the last stage end, where L_c + L_r has no m to undo. */
   readonly gamma: number | undefined
-  /** One accumulation and the best K, or rounds of `block` channels with an update after each (DCP: block 1). */
-  readonly select: 'one-shot' | 'greedy'
+  /**
+   * One accumulation and the best K, or rounds of `block` channels with an update after each (DCP: block 1); or from all channels backward, on the detector as it came: without
+   * stages, auxiliary networks and updates, by what each channel does to what the detector says once the kept weights make up for it (see curvature/elimination.ts).
+   */
+  readonly select: (typeof selections)[number]
   readonly block: number
   /** Greedy: stop early where |L_prev - L_now| / L_0 falls to this or below; undefined: never. */
   readonly epsilon: number | undefined

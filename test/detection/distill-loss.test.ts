@@ -1,7 +1,8 @@
 /** @file Distillation losses in the runtime against plain arithmetic, and their gradients. */
 import { describe, expect, it } from 'vitest'
 import { checkGradient } from '../../src/autodiff/check.ts'
-import { distillLoss, hintLoss, type OutputField, relativeError } from '../../src/detection/distill-loss.ts'
+import { grad } from '../../src/autodiff/grad.ts'
+import { distillLoss, hintLoss, type OutputField, outputSketch, relativeError } from '../../src/detection/distill-loss.ts'
 import { createRng } from '../../src/tensor/rng.ts'
 import { f32, floats } from '../../src/tensor/tensor.ts'
 import { buildAndRun, runModel } from '../support/run.ts'
@@ -180,5 +181,40 @@ describe('relativeError', () => {
       return Math.exp(x) / (Math.exp(v[row]!) + Math.exp(v[row + 1] ?? 0))
     })
     expect(await error([field(0, 4, 'softmax', 'box', { bins: 2 })], s, t)).toBeCloseTo(byWeight(0, 4, softmax(s), softmax(t), (at) => confidence[at]!), 5)
+  })
+})
+
+describe('outputSketch', () => {
+  it('has, over all signs, the mean squared gradient that small errors have in relativeError', async () => {
+    const fields = [field(0, 4, 'softmax', 'box'), field(4, 5, 'logit', 'class'), field(5, 7, 'probability', 'class', { conditional: true })]
+    const teacher = randoms(18, () => rng.uniform(0.2, 0.8))
+    // Two locations of 4, 1 and 2 entries; a sign of one entry is flipped against the rest: products of different entries cancel over 2^14 combinations, drawn here by pairs of rows of a Hadamard matrix.
+    const rows = 16
+    const hadamard = (r: number, k: number): number => ([...((r & k).toString(2))].filter((c) => c === '1').length % 2 === 0 ? 1 : -1)
+    const sums = new Array<number>(18).fill(0)
+    for (let r = 0; r < rows; r++) {
+      const out = await buildAndRun((b) => {
+        const s = b.input('s', 'float32', dims)
+        const constant = (values: readonly number[]) => b.constant(f32(values, dims))
+        const [t, c] = [constant(teacher), constant(confidence)]
+        let entry = 0
+        const sketch = outputSketch(b, fields, { student: () => s, teacher: () => t, confidence: () => c }, (_, shape) => b.constant(f32(Float32Array.from({ length: shape.reduce((x, y) => x * y, 1) }, () => hadamard(r, entry++)), shape)))
+        b.output(grad(b, sketch, [s]).get(s)!, 'gradient')
+      }, { s: f32(teacher, dims) })
+      floats(out.gradient!).forEach((g, i) => (sums[i] = sums[i]! + g * g / rows))
+    }
+    const step = 0.01
+    for (const i of sums.keys()) {
+      const moved = async (by: number): Promise<number> => {
+        const out = await buildAndRun((b) => {
+          const constant = (values: readonly number[]) => b.constant(f32(values, dims))
+          const [s, t, c] = [constant(teacher.map((v, k) => (k === i ? v + by : v))), constant(teacher), constant(confidence)]
+          b.output(b.op('Identity', [relativeError(b, fields, { student: () => s, teacher: () => t, confidence: () => c })]), 'error')
+        })
+        return floats(out.error!)[0]!
+      }
+      const wanted = ((await moved(step)) + (await moved(-step))) / (2 * step ** 2)
+      expect(Math.abs(sums[i]! - wanted), `entry ${i}`).toBeLessThan(2e-3 * Math.max(...sums))
+    }
   })
 })

@@ -4,6 +4,7 @@ import { describe, expect, it } from 'vitest'
 import { createModel, type Model } from '../../src/ir/graph.ts'
 import { modelCost } from '../../src/passes/cost.ts'
 import { createElimination } from '../../src/pruning/curvature/elimination.ts'
+import { invertPositive } from '../../src/pruning/curvature/inverse.ts'
 import { assertCurved, type Curvature, measureCurvature } from '../../src/pruning/curvature/measure.ts'
 import { curvatureWidths, eliminate } from '../../src/pruning/curvature/widths.ts'
 import { type ChannelGroup, findGroups } from '../../src/pruning/groups.ts'
@@ -56,6 +57,20 @@ function chain(): { model: Model; groups: ChannelGroup[] } {
   const model = net.model(net.conv('head', b, 4, 1))
   return { model, groups: findGroups(model).filter((g) => g.prunable) }
 }
+
+describe('invertPositive', () => {
+  it('inverts, and refuses what is not positive definite', () => {
+    for (const n of [1, 2, 7, 40]) {
+      const a = randomGram(n)
+      for (let i = 0; i < n; i++) a[i * n + i] = a[i * n + i]! + 0.1
+      const found = a.slice()
+      invertPositive(found, n)
+      const product = Matrix.from1DArray(n, n, [...a]).mmul(Matrix.from1DArray(n, n, [...found])).sub(Matrix.eye(n))
+      expect(Math.max(...product.to1DArray().map(Math.abs)), `${n}`).toBeLessThan(1e-6)
+    }
+    expect(() => invertPositive(Float64Array.of(1, 2, 2, 1), 2)).toThrow('not positive definite at row 1')
+  })
+})
 
 describe('elimination', () => {
   it('costs add up to what least squares loses without all that went, kernel places of a channel together', () => {

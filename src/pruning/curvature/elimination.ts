@@ -2,9 +2,9 @@
  * @file Backward elimination: the channel whose loss costs least goes, and what is left of its layers makes up for it as well as least squares can. The costs
  * are those of the optimal brain surgeon (Hassibi and Stork, NeurIPS 1992) on the Kronecker-factored curvature of each layer (as Wang et al., "EigenDamage", ICML 2019).
  */
-import { inverse, Matrix } from 'ml-matrix'
 import { indicesOf, type ChannelGroup } from '../groups.ts'
 import { weightAxes, weightsOf } from '../criteria/criterion.ts'
+import { invertPositive } from './inverse.ts'
 import type { Curvature, LayerCurvature } from './measure.ts'
 
 /** Groups in which units go one after the other. */
@@ -25,13 +25,15 @@ export interface FittedWeight {
 /** Added to the diagonal of X X^T, as a share of its mean: what the images do not show is not trusted. */
 const damping = 1e-2
 
-/** One block of a weight: filters [M, D] that read the same D inputs. */
+/** One block of a weight: filters that read the same inputs. Rows one behind the other: a step goes over all of them, hundreds of times. */
 interface Block {
-  /** Inverse of the damped X X^T over the inputs that are left. */
-  readonly inverse: Matrix
-  /** The filters, fitted to the whole layer's outputs with the inputs that are left. */
-  readonly filters: Matrix
-  /** What a squared error of each filter's output costs; 0 once its output is gone. */
+  /** D */
+  readonly inputs: number
+  /** [D, D] inverse of the damped X X^T over the inputs that are left. */
+  readonly inverse: Float64Array
+  /** [M, D] the filters, fitted to the whole layer's outputs with the inputs that are left. */
+  readonly filters: Float64Array
+  /** [M] what a squared error of each filter's output costs; 0 once its output is gone. */
   readonly costs: Float64Array
 }
 
@@ -73,61 +75,73 @@ export function createElimination(groups: readonly ChannelGroup[], curvature: Cu
 }
 
 function fittedOf({ blocks, depth, biased }: Layer): FittedWeight {
-  const rows = blocks.flatMap(({ filters }) => Array.from({ length: filters.rows }, (_, o) => filters.getRow(o)))
-  return { weights: Float32Array.from(rows.flatMap((row) => row.slice(0, depth))), shift: biased ? Float32Array.from(rows, (row) => row[depth]!) : undefined }
+  const rows = blocks.flatMap(({ filters, inputs, costs }) => Array.from(costs, (_, o) => filters.subarray(o * inputs, (o + 1) * inputs)))
+  const weights = new Float32Array(rows.length * depth)
+  rows.forEach((row, o) => weights.set(row.subarray(0, depth), o * depth))
+  return { weights, shift: biased ? Float32Array.from(rows, (row) => row[depth]!) : undefined }
 }
 
-function layerOf(weights: Float32Array, [filters = 0, channels = 1]: readonly number[], { inputs, gram, outputs }: LayerCurvature, biased: boolean): Layer {
-  const groups = gram.length / inputs ** 2
-  const [rows, depth] = [filters / groups, inputs - 1]
+function layerOf(weights: Float32Array, [filters = 0, channels = 1]: readonly number[], { inputs: measured, gram, outputs }: LayerCurvature, biased: boolean): Layer {
+  const groups = gram.length / measured ** 2
+  const [rows, depth] = [filters / groups, measured - 1]
+  const inputs = biased ? measured : depth
   const blocks = Array.from({ length: groups }, (_, g): Block => {
-    const at = (i: number, j: number): number => gram[g * inputs ** 2 + i * inputs + j]!
+    const at = (i: number, j: number): number => gram[g * measured ** 2 + i * measured + j]!
     let trace = 0
     for (let i = 0; i < depth; i++) trace += at(i, i)
+    const own = new Float64Array(rows * inputs)
+    for (let o = 0; o < rows; o++) for (let i = 0; i < depth; i++) own[o * inputs + i] = weights[(g * rows + o) * depth + i]!
+    // What nothing hangs on, or no image shows, costs nothing.
+    if (trace === 0) return { inputs, inverse: identity(inputs), filters: own, costs: new Float64Array(rows) }
     const added = (damping * trace) / depth
-    const own = biased ? inputs : depth
     // Single precision leaves the two halves apart by rounding.
-    const damped = new Matrix(own, own)
-    for (let i = 0; i < own; i++) for (let j = 0; j < own; j++) damped.set(i, j, (at(i, j) + at(j, i)) / 2 + (i === j ? added : 0))
-    const filterRows = new Matrix(rows, own)
-    for (let o = 0; o < rows; o++) for (let i = 0; i < depth; i++) filterRows.set(o, i, weights[(g * rows + o) * depth + i]!)
-    return { inverse: trace > 0 ? inverse(damped) : Matrix.eye(own), filters: filterRows, costs: trace > 0 ? outputs.slice(g * rows, (g + 1) * rows) : new Float64Array(rows) }
+    const damped = new Float64Array(inputs * inputs)
+    for (let i = 0; i < inputs; i++) for (let j = 0; j < inputs; j++) damped[i * inputs + j] = (at(i, j) + at(j, i)) / 2 + (i === j ? added : 0)
+    invertPositive(damped, inputs)
+    return { inputs, inverse: damped, filters: own, costs: outputs.slice(g * rows, (g + 1) * rows) }
   })
   return { blocks, cells: depth / channels, depth, biased }
 }
 
-/** Inputs that go together are taken one after the other: their costs add up to the cost of all. */
-function costOf(block: Block, inputs: readonly number[]): number {
-  if (inputs.length === 1) return single(block, inputs[0]!)
-  const inner = inverse(block.inverse.selection([...inputs], [...inputs]))
+function identity(n: number): Float64Array {
+  const out = new Float64Array(n * n)
+  for (let i = 0; i < n; i++) out[i * n + i] = 1
+  return out
+}
+
+function costOf({ inputs, inverse: h, filters, costs }: Block, gone: readonly number[]): number {
+  const n = gone.length
+  const inner = new Float64Array(n * n)
+  for (let i = 0; i < n; i++) for (let j = 0; j < n; j++) inner[i * n + j] = h[gone[i]! * inputs + gone[j]!]!
+  invertPositive(inner, n)
   let sum = 0
-  block.costs.forEach((cost, o) => {
-    if (cost === 0) return
-    const w = inputs.map((i) => block.filters.get(o, i))
-    for (let i = 0; i < w.length; i++) for (let j = 0; j < w.length; j++) sum += cost * w[i]! * inner.get(i, j) * w[j]!
-  })
+  for (let o = 0; o < costs.length; o++) {
+    if (costs[o] === 0) continue
+    let form = 0
+    for (let i = 0; i < n; i++) {
+      let along = 0
+      for (let j = 0; j < n; j++) along += inner[i * n + j]! * filters[o * inputs + gone[j]!]!
+      form += along * filters[o * inputs + gone[i]!]!
+    }
+    sum += costs[o]! * form
+  }
   return sum
 }
 
-function single({ inverse: h, filters, costs }: Block, input: number): number {
-  let sum = 0
-  for (let o = 0; o < costs.length; o++) sum += costs[o]! * filters.get(o, input) ** 2
-  return sum / h.get(input, input)
-}
-
-function drop({ inverse: h, filters }: Block, input: number): void {
-  const row = h.getRow(input)
+/** Inputs that go together are dropped one after the other, which comes to the same. */
+function drop({ inputs, inverse: h, filters }: Block, input: number): void {
+  const row = h.slice(input * inputs, (input + 1) * inputs)
   const pivot = row[input]!
-  for (const [matrix, rows] of [[filters, filters.rows], [h, h.rows]] as const) {
-    for (let o = 0; o < rows; o++) {
-      const share = matrix.get(o, input) / pivot
+  for (const matrix of [filters, h]) {
+    for (let from = 0; from < matrix.length; from += inputs) {
+      const share = matrix[from + input]! / pivot
       if (share === 0) continue
-      for (let j = 0; j < row.length; j++) matrix.set(o, j, matrix.get(o, j) - share * row[j]!)
-      matrix.set(o, input, 0)
+      for (let j = 0; j < inputs; j++) matrix[from + j] = matrix[from + j]! - share * row[j]!
+      matrix[from + input] = 0
     }
   }
-  for (let j = 0; j < row.length; j++) h.set(input, j, 0)
-  h.set(input, input, 1)
+  h.fill(0, input * inputs, (input + 1) * inputs)
+  h[input * inputs + input] = 1
 }
 
 /** An output by its index among all filters of the weight. */

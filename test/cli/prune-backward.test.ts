@@ -27,7 +27,7 @@ describe('prune --select backward', () => {
     expect(lcp.passes).toMatchObject({ selection: 16, total: 16 })
     expect(lcp.certificate.ok).toBe(true)
     expect(readJson(join(folder, 'lcp', 'run.json'))).toMatchObject({ method: 'lcp', lcp: { select: 'backward' } })
-  }, 120_000)
+  }, 600_000)
 
   it('gives the same plan for the same seed, another without what the detector makes of a layer, and reaches the budget in steps too', async () => {
     const planned = async (name: string, ...more: string[]): Promise<unknown> => {
@@ -41,7 +41,7 @@ describe('prune --select backward', () => {
     await planned('steps', '--method', 'lcp', '--select', 'backward', '--widths', 'curvature', '--rounds', '2', '--round-epochs', '0')
     const { before, after } = readJson(join(folder, 'steps', 'run.json')) as unknown as { before: { params: number }; after: { params: number } }
     expect(after.params).toBeLessThanOrEqual(0.4 * before.params)
-  }, 180_000)
+  }, 600_000)
 
   it('refuses options of the stages that it has not, and detectors and methods it does not fit', async () => {
     const detector = await putModel(folder, 'detector.onnx', smallDetector())

@@ -30,7 +30,7 @@ const staged = 'lcp, dcp, reconstruction'
 /** Options of the methods that prune stage by stage. Without a value here, a method has a default of its own (its criterion's, else pruning/lcp/options.ts's). */
 export const lcpFields = {
   batch: number('N', 'images a step while pruning', lcpDefaults.batch, count),
-  images: number('N', `${staged}, taylor, thinet: images that score the channels`, lcpDefaults.images, count),
+  images: number('N', `${staged}, taylor, thinet, and --widths curvature with any method: images that score the channels`, lcpDefaults.images, count),
   alpha: optionalNumber('X', 'lcp, dcp: weight of the auxiliary loss beside the reconstruction loss in the scores (default: 1)', weight),
   beta: optionalNumber('X', 'lcp, dcp: weight of the auxiliary loss in stage fine-tuning (default: 1/m; dcp: 1)', weight),
   gamma: optionalNumber('X', 'lcp, dcp: weight of the auxiliary loss in the update of kept weights (default: 1/m; dcp: 1)', weight),
@@ -93,7 +93,7 @@ function idleOption(options: LcpFields, { aux, select, update }: LcpOptions, met
   }
   const idle = aux ? undefined : given(['alpha', 'beta', 'gamma', 'm', 'roi', 'auxReduction', 'boxes'])
   if (idle !== undefined) return `${idle} has no meaning with --method ${method}, which has no auxiliary network; leave it out, or choose lcp`
-  if (select !== 'greedy' && options.selectBlock !== undefined) return '--select-block has no meaning with one-shot selection; give --select greedy, or leave it out'
+  if (select === 'one-shot' && options.selectBlock !== undefined) return '--select-block has no meaning with one-shot selection; give --select greedy, or leave it out'
   if (select === 'greedy' && options.start === 'trained') return '--start trained has no meaning with greedy selection, which starts from zero weights; give --select one-shot, or leave it out'
   if (update === 'least-squares' && options.updateEpochs !== undefined) return '--update-epochs has no meaning with --update least-squares, which takes no steps; give --update both, or leave it out'
   if (options.stages !== undefined && options.stageCount !== undefined) return '--stages and --stage-count both say where stages end; give one of them'

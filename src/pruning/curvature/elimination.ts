@@ -4,6 +4,7 @@
  */
 import { indicesOf, type ChannelGroup } from '../groups.ts'
 import { weightAxes, weightsOf } from '../criteria/criterion.ts'
+import type { Node, Value } from '../../ir/graph.ts'
 import { invertPositive } from './inverse.ts'
 import type { Curvature, LayerCurvature } from './measure.ts'
 
@@ -54,7 +55,7 @@ export function createElimination(groups: readonly ChannelGroup[], curvature: Cu
   const layers = new Map<string, Layer>()
   for (const { node, member } of groups.flatMap((g) => g.consumers)) {
     const { name } = member.value
-    if (!layers.has(name)) layers.set(name, layerOf(weightsOf(member), member.value.initializer!.dims, curvature.get(name)!, node.inputs[2] !== undefined))
+    if (!layers.has(name)) layers.set(name, layerOf(weightsOf(member), member.value.initializer!.dims, curvature.get(name)!, ownBias(node) !== undefined))
   }
   const read = (group: ChannelGroup, unit: number): { layer: Layer; inputs: number[] }[] => weightAxes(group.consumers).map((member) => {
     const layer = layers.get(member.value.name)!
@@ -72,6 +73,11 @@ export function createElimination(groups: readonly ChannelGroup[], curvature: Cu
     },
     fitted: () => new Map([...layers].map(([name, layer]) => [name, fittedOf(layer)])),
   }
+}
+
+/** The bias that is the layer's alone to change: one that others share, or that is computed, is not. */
+export function ownBias({ inputs: [, , bias] }: Node): Value | undefined {
+  return bias?.initializer && bias.uses.size === 1 ? bias : undefined
 }
 
 function fittedOf({ blocks, depth, biased }: Layer): FittedWeight {

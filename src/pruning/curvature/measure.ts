@@ -82,6 +82,8 @@ export async function measureCurvature(detector: Detector, groups: readonly Chan
       done += 1
       listener?.({ type: 'progress', done, values: { images: done * batch } })
     }
+    // Means over nothing would rank nothing.
+    if (done === 0) throw new UserError(`the curvature needs ${batch} readable training images at a time, and there are fewer, or --images asks for fewer; give more images or a smaller --batch`)
     listener?.({ type: 'end', summary: `${done * batch} images` })
   } finally {
     await session.release()

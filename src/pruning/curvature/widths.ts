@@ -1,12 +1,12 @@
 /** @file Widths by curvature: where the detector's outputs lose least for what is saved, channels go first, kept weights making up for them. */
 import { cloneModel, setInitializer } from '../../ir/edit.ts'
-import type { Model, Value } from '../../ir/graph.ts'
+import type { Model } from '../../ir/graph.ts'
 import { f32, floats } from '../../tensor/tensor.ts'
 import type { Budget } from '../budget.ts'
 import { type BudgetOptions, budgetCost, budgetGoals } from '../goals.ts'
 import { leastWidth, narrowerWidth } from '../group-widths.ts'
 import type { ChannelGroup } from '../groups.ts'
-import { createElimination, type Elimination } from './elimination.ts'
+import { createElimination, type Elimination, ownBias } from './elimination.ts'
 import type { Curvature } from './measure.ts'
 
 export interface CurvatureWidthOptions extends BudgetOptions {
@@ -74,15 +74,11 @@ export function eliminate(model: Model, groups: readonly ChannelGroup[], curvatu
   }))
   const { model: copy, values } = cloneModel(model)
   const fitted = elimination.fitted()
-  const shifted = new Set<Value>()
   for (const { node, member } of groups.flatMap((g) => g.consumers)) {
     const { weights, shift } = fitted.get(member.value.name)!
-    setInitializer(values.get(member.value)!, { dtype: 'float32', dims: member.value.initializer!.dims, data: weights })
-    const bias = node.inputs[2]
-    // A bias that others share, or that is computed, is not this layer's to change.
-    if (!shift || !bias?.initializer || bias.uses.size > 1 || shifted.has(bias)) continue
-    shifted.add(bias)
-    setInitializer(values.get(bias)!, f32(floats(bias.initializer).map((v, o) => v + shift[o]!)))
+    setInitializer(values.get(member.value)!, f32(weights, member.value.initializer!.dims))
+    const bias = ownBias(node)
+    if (shift && bias) setInitializer(values.get(bias)!, f32(floats(bias.initializer!).map((v, o) => v + shift[o]!)))
   }
   return { kept, model: copy }
 }

@@ -1,5 +1,5 @@
 /** @file The task of a student: what its teacher says of each image, on raw outputs and on feature maps. Needs no labels. */
-import { distillLoss, hintLoss, type OutputField, relativeError } from '../detection/distill-loss.ts'
+import { type DistillInputs, distillLoss, hintLoss, type OutputField, relativeError } from '../detection/distill-loss.ts'
 import { withOutputs } from '../ir/edit.ts'
 import { createModel, dimsOf, Graph, type Model, type Value } from '../ir/graph.ts'
 import { valueNamed } from '../ir/walk.ts'
@@ -38,21 +38,32 @@ const studentOf = (name: string): string => `student/${name}`
 const teacherOf = (name: string): string => `teacher/${name}`
 const confidenceOf = (name: string): string => `confidence/${name}`
 
+const outputsOf = ({ fields }: OutputReading): string[] => [...new Set(fields.map((f) => f.output))]
+
+/** Inputs of a graph for what a reference says and how sure it is, of outputs with the given dims; `referenceFeeds` fills them. */
+export function addReference(b: Builder, reading: OutputReading, dims: (output: string) => readonly number[]): Pick<DistillInputs, 'teacher' | 'confidence'> {
+  const fed = (port: (name: string) => string): Map<string, Value> => new Map(outputsOf(reading).map((name) => [name, b.input(port(name), 'float32', dims(name))]))
+  const [teachers, confidences] = [fed(teacherOf), fed(confidenceOf)]
+  return { teacher: (name) => teachers.get(name)!, confidence: (name) => confidences.get(name)! }
+}
+
+/** What the reference said, and how sure it was. */
+export function referenceFeeds(reading: OutputReading, said: Tensors): Tensors {
+  const confidence = reading.confidence(said)
+  return Object.fromEntries(outputsOf(reading).flatMap((name): [string, Tensor][] => [[teacherOf(name), said[name]!], [confidenceOf(name), { dtype: 'float32', dims: said[name]!.dims, data: confidence[name]! }]]))
+}
+
 /** For batches of `options.batch` images. The teacher is loaded when it is first asked, so a task that is only built costs nothing. */
 export function distillTask(teacher: Detector, reading: OutputReading, options: DistillOptions): DetectorTask {
   const { batch, background, hints, hintWeight } = options
   const alone = workingCopy(teacher.model, batch)
   const model = withOutputs(alone, hints.map((h) => valueNamed(alone.graph, h.name)))
   const input = model.graph.inputs.find((v) => !v.initializer)!.name
-  const outputs = [...new Set(reading.fields.map((f) => f.output))]
   let session: Session | undefined
   return {
     add(b, working, imported) {
       const student = (name: string): Value => copyOf(imported, working, name)
-      const fed = (port: string, name: string): Value => b.input(port, 'float32', dimsOf(student(name)))
-      const teachers = new Map(outputs.map((name) => [name, fed(teacherOf(name), name)]))
-      const confidences = new Map(outputs.map((name) => [name, fed(confidenceOf(name), name)]))
-      const losses = distillLoss(b, reading.fields, { student, teacher: (name) => teachers.get(name)!, confidence: (name) => confidences.get(name)! }, { background })
+      const losses = distillLoss(b, reading.fields, { student, ...addReference(b, reading, (name) => dimsOf(student(name))) }, { background })
       return hints.length > 0 && hintWeight > 0 ? { ...losses, hint: addHints(b, model, hints, student, hintWeight) } : losses
     },
     wanted: (working) => hints.map((h) => valueNamed(working.graph, h.name)),
@@ -60,12 +71,7 @@ export function distillTask(teacher: Detector, reading: OutputReading, options: 
       const image = imageFeeds(teacher.card, data)
       session ??= await options.runtime.load(model, options.session)
       const said = await session.run({ [input]: Object.values(image)[0]! })
-      const confidence = reading.confidence(said)
-      const feeds: Record<string, Tensor> = { ...image }
-      for (const name of outputs) {
-        feeds[teacherOf(name)] = said[name]!
-        feeds[confidenceOf(name)] = { dtype: 'float32', dims: said[name]!.dims, data: confidence[name]! }
-      }
+      const feeds: Record<string, Tensor> = { ...image, ...referenceFeeds(reading, said) }
       for (const { name } of hints) feeds[teacherOf(name)] = said[name]!
       return feeds
     },
@@ -80,19 +86,18 @@ export interface OutputDistance {
 }
 
 /** For runs whose outputs have the dims of `like`. */
-export async function createOutputDistance({ fields, confidence }: OutputReading, like: Tensors, { runtime, session: options }: Pick<DistillOptions, 'runtime' | 'session'>): Promise<OutputDistance> {
+export async function createOutputDistance(reading: OutputReading, like: Tensors, { runtime, session: options }: Pick<DistillOptions, 'runtime' | 'session'>): Promise<OutputDistance> {
   const b = new Builder(new Graph('distance'))
-  const names = [...new Set(fields.map((f) => f.output))]
-  const inputs = (port: (name: string) => string): Map<string, Value> => new Map(names.map((name) => [name, b.input(port(name), 'float32', like[name]!.dims)]))
-  const [students, teachers, confidences] = [inputs(studentOf), inputs(teacherOf), inputs(confidenceOf)]
-  const error = relativeError(b, fields, { student: (name) => students.get(name)!, teacher: (name) => teachers.get(name)!, confidence: (name) => confidences.get(name)! })
+  const names = outputsOf(reading)
+  const dims = (name: string): readonly number[] => like[name]!.dims
+  const students = new Map(names.map((name) => [name, b.input(studentOf(name), 'float32', dims(name))]))
+  const error = relativeError(b, reading.fields, { student: (name) => students.get(name)!, ...addReference(b, reading, dims) })
   const output = b.output(error, 'distance').name
   const session = await runtime.load(createModel(b.graph, b.opset), options)
   return {
     async of(reference, outputs) {
-      const sure = confidence(reference)
-      const feeds = names.flatMap((name): [string, Tensor][] => [[studentOf(name), outputs[name]!], [teacherOf(name), reference[name]!], [confidenceOf(name), { dtype: 'float32', dims: reference[name]!.dims, data: sure[name]! }]])
-      return floats((await session.run(Object.fromEntries(feeds)))[output]!)[0]!
+      const feeds = { ...referenceFeeds(reading, reference), ...Object.fromEntries(names.map((name) => [studentOf(name), outputs[name]!])) }
+      return floats((await session.run(feeds))[output]!)[0]!
     },
     release: () => session.release(),
   }

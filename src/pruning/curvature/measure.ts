@@ -12,7 +12,7 @@ import { UserError } from '../../tensor/error.ts'
 import { createRng, type Rng } from '../../tensor/rng.ts'
 import { floats, sizeOf, type Tensor, zeros } from '../../tensor/tensor.ts'
 import type { Detector } from '../../train/detector.ts'
-import type { OutputReading } from '../../train/distill.ts'
+import { addReference, type OutputReading, referenceFeeds } from '../../train/distill.ts'
 import type { Listener } from '../../train/events.ts'
 import { trainingMemory } from '../../train/step.ts'
 import { imageFeeds, importDetector } from '../../train/task.ts'
@@ -67,12 +67,13 @@ export async function measureCurvature(detector: Detector, groups: readonly Chan
   const session = await runtime.load(graph, { ...trainingMemory, ...sessionOptions })
   const teller = reading && (await runtime.load(model, sessionOptions))
   const sums = ports.map(({ inputs, groups: blocks, filters }) => ({ gram: new Float64Array(blocks * inputs * inputs), outputs: new Float64Array(filters) }))
+  const input = model.graph.inputs.find((v) => !v.initializer)!.name
   const rng = createRng(`${seed}/curvature`)
   listener?.({ type: 'phase', name: `curvature of ${ports.length} layers`, total: images.batches, unit: 'batches' })
   let done = 0
   try {
     for await (const data of images.epoch(0)) {
-      const feeds: Tensors = { ...imageFeeds(detector.card, data), ...(teller && (await said(teller.run.bind(teller), model, reading, imageFeeds(detector.card, data)))), ...drawn(signs, rng) }
+      const feeds: Tensors = { ...imageFeeds(detector.card, data), ...(teller && referenceFeeds(reading, await teller.run({ [input]: Object.values(imageFeeds(detector.card, data))[0]! }))), ...drawn(signs, rng) }
       const out = await session.run(feeds)
       ports.forEach((port, i) => {
         addTo(sums[i]!.gram, floats(out[port.gram]!))
@@ -118,9 +119,6 @@ interface Port {
   readonly gram: string
   readonly outputs: string | undefined
 }
-
-const teacherOf = (name: string): string => `teacher/${name}`
-const confidenceOf = (name: string): string => `confidence/${name}`
 
 function curvatureGraph(detector: Detector, layers: readonly string[], reading: OutputReading | undefined, batch: number): { graph: Model; model: Model; signs: ReadonlyMap<string, readonly number[]>; ports: Port[] } {
   const model = workingCopy(detector.model, batch)
@@ -170,30 +168,14 @@ function addProbe(graph: Graph, node: Node, batch: number): Value {
 }
 
 /** Gradients of the outputs' sketch by each probe; undefined where no output hangs on it. Names the inputs of the signs. */
-function sketchGradients(b: Builder, { fields }: OutputReading, outputOf: (name: string) => Value, probes: readonly (Value | undefined)[], signs: Map<string, readonly number[]>): (Value | undefined)[] {
-  const names = [...new Set(fields.map((f) => f.output))]
-  const fed = (port: (name: string) => string): Map<string, Value> => new Map(names.map((name) => [name, b.input(port(name), 'float32', dimsOf(outputOf(name)))]))
-  const [teachers, confidences] = [fed(teacherOf), fed(confidenceOf)]
-  const sketch = outputSketch(b, fields, { student: outputOf, teacher: (name) => teachers.get(name)!, confidence: (name) => confidences.get(name)! }, (i, dims) => {
+function sketchGradients(b: Builder, reading: OutputReading, student: (output: string) => Value, probes: readonly (Value | undefined)[], signs: Map<string, readonly number[]>): (Value | undefined)[] {
+  const sketch = outputSketch(b, reading.fields, { student, ...addReference(b, reading, (name) => dimsOf(student(name))) }, (i, dims) => {
     signs.set(`signs/${i}`, dims)
     return b.input(`signs/${i}`, 'float32', dims)
   })
   const one = b.op('Expand', [b.scalar(1), b.ints(dimsOf(sketch))])
   const found = pullBack(b, new Map([[sketch, one]]), probes.filter((p) => p !== undefined))
   return probes.map((p) => p && found.get(p))
-}
-
-/** What the detector says of the images, and how sure it is. */
-async function said(run: (feeds: Tensors) => Promise<Tensors>, model: Model, reading: OutputReading, images: Tensors): Promise<Tensors> {
-  const input = model.graph.inputs.find((v) => !v.initializer)!.name
-  const outputs = await run({ [input]: Object.values(images)[0]! })
-  const confidence = reading.confidence(outputs)
-  const feeds: Record<string, Tensor> = {}
-  for (const name of new Set(reading.fields.map((f) => f.output))) {
-    feeds[teacherOf(name)] = outputs[name]!
-    feeds[confidenceOf(name)] = { dtype: 'float32', dims: outputs[name]!.dims, data: confidence[name]! }
-  }
-  return feeds
 }
 
 function drawn(signs: ReadonlyMap<string, readonly number[]>, rng: Rng): Tensors {

@@ -1,14 +1,12 @@
 /** @file Widths by sensitivity: where the outputs suffer least a multiply-accumulate (or parameter) saved, channels go first. */
 import type { Budget } from './budget.ts'
-import { budgetCost, type BudgetOptions, budgetGoals } from './goals.ts'
+import { exchangeWidths } from './exchange-widths.ts'
+import type { BudgetOptions } from './goals.ts'
 import { leastWidth, narrowerWidth } from './group-widths.ts'
 import type { GroupSensitivity } from './sensitivity.ts'
 
 /** Shares of a group's channels at which harm is measured. The first cuts tell most: few groups lose more than half. */
 export const widthShares = [0.125, 0.25, 0.5, 0.75] as const
-
-/** Stands for no saving at all, so that prices stay numbers. */
-const nothing = 1e-12
 
 /** Squared harm of a group without any channels, at least: outputs wrong by twice their size. */
 const worst = 4
@@ -27,35 +25,19 @@ export interface SensitiveOptions extends BudgetOptions {
  */
 export function sensitiveWidths(options: SensitiveOptions): Budget {
   const { groups } = options
-  const cost = budgetCost(options)
-  const full = groups.map((g) => g.channels)
-  const before = cost(full)
   const harms = new Map(options.sensitivity.map(({ group, cuts }) => [group.id, curveOf(cuts)]))
   const least = groups.map((g) => (harms.has(g.id) ? leastWidth(g, options, options.limit) : g.channels))
-  const goals = budgetGoals(options, cost(least), before)
-  const widths = [...full]
-  while (!goals.met(cost(widths))) {
-    const now = goals.size(cost(widths))
-    let best: { index: number; width: number; price: number } | undefined
-    groups.forEach((group, index) => {
-      const from = widths[index]!
-      const next = narrowerWidth(group, from, options)
-      if (next === undefined || from <= least[index]!) return
-      const harm = harms.get(group.id)!
+  return exchangeWidths(options, least, {
+    price(index, from, next, saved) {
+      const group = groups[index]!
+      const harmAt = (width: number): number => harms.get(group.id)!(1 - width / group.channels)
       // Costs are linear in one width as long as the others stay.
-      const saved = Math.max((now - goals.size(cost(widths.map((w, i) => (i === index ? next : w))))) / (from - next), nothing)
-      const harmAt = (width: number): number => harm(1 - width / group.channels)
-      for (let width: number | undefined = next; width !== undefined && width >= least[index]!; width = narrowerWidth(group, width, options)) {
-        const price = (harmAt(width) - harmAt(from)) / (saved * (from - width))
-        if (best === undefined || price < best.price) best = { index, width: next, price }
-      }
-    })
-    if (!best) throw new Error('the budget was said to be within reach')
-    widths[best.index] = best.width
-  }
-  const { params, macs } = cost(widths)
-  const ratio = widths.reduce((a, w) => a + w, 0) / full.reduce((a, w) => a + w, 0)
-  return { widths: new Map(groups.map((g, i) => [g.id, widths[i]!])), ratio, before: { params: before.params, macs: before.macs }, after: { params, macs } }
+      const each = saved / (from - next)
+      let lowest = Infinity
+      for (let width: number | undefined = next; width !== undefined && width >= least[index]!; width = narrowerWidth(group, width, options)) lowest = Math.min(lowest, (harmAt(width) - harmAt(from)) / (each * (from - width)))
+      return lowest
+    },
+  })
 }
 
 /** Squared harm by the share that is cut: through the measured points, which never fall. */

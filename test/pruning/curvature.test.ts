@@ -5,7 +5,7 @@ import { createModel, type Model } from '../../src/ir/graph.ts'
 import { modelCost } from '../../src/passes/cost.ts'
 import { createElimination } from '../../src/pruning/curvature/elimination.ts'
 import { invertPositive } from '../../src/pruning/curvature/inverse.ts'
-import { assertCurved, type Curvature, measureCurvature } from '../../src/pruning/curvature/measure.ts'
+import { assertCurved, type Curvature, type LayerCurvature, measureCurvature } from '../../src/pruning/curvature/measure.ts'
 import { curvatureWidths, eliminate } from '../../src/pruning/curvature/widths.ts'
 import { type ChannelGroup, findGroups } from '../../src/pruning/groups.ts'
 import { makePlan } from '../../src/pruning/plan.ts'
@@ -32,10 +32,10 @@ function randomGram(inputs: number, groups = 1): Float64Array {
   return Float64Array.from(out)
 }
 
-const curvatureOf = (inputs: number, filters: number, groups = 1): Curvature extends ReadonlyMap<string, infer L> ? L : never => ({ inputs, gram: randomGram(inputs, groups), outputs: Float64Array.from({ length: filters }, () => rng.uniform(0.1, 2)) })
+const curvatureOf = (inputs: number, filters: number, groups = 1): LayerCurvature => ({ inputs, gram: randomGram(inputs, groups), outputs: Float64Array.from({ length: filters }, () => rng.uniform(0.1, 2)) })
 
 /** min over W' with zero columns `gone` of sum_o f_o (w_o - w'_o)^T A (w_o - w'_o), A damped as the elimination does, worked out in one go. */
-function lossWithout(weights: Float32Array, { inputs, gram, outputs }: ReturnType<typeof curvatureOf>, gone: readonly number[], block = 0, blocks = 1): number {
+function lossWithout(weights: Float32Array, { inputs, gram, outputs }: LayerCurvature, gone: readonly number[], block = 0, blocks = 1): number {
   const depth = inputs - 1
   const a = Matrix.from1DArray(inputs, inputs, [...gram.slice(block * inputs ** 2, (block + 1) * inputs ** 2)])
   const trace = Array.from({ length: depth }, (_, i) => a.get(i, i)).reduce((x, y) => x + y, 0)

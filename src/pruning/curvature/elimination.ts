@@ -87,26 +87,41 @@ function fittedOf({ blocks, depth, biased }: Layer): FittedWeight {
   return { weights, shift: biased ? Float32Array.from(rows, (row) => row[depth]!) : undefined }
 }
 
-function layerOf(weights: Float32Array, [filters = 0, channels = 1]: readonly number[], { inputs: measured, gram, outputs }: LayerCurvature, biased: boolean): Layer {
-  const groups = gram.length / measured ** 2
-  const [rows, depth] = [filters / groups, measured - 1]
+/** Inverses that are known: the choice of widths and that of channels start from the same, and they are what takes time. */
+const known = new WeakMap<LayerCurvature, readonly Float64Array[]>()
+
+function layerOf(weights: Float32Array, [filters = 0, channels = 1]: readonly number[], curvature: LayerCurvature, biased: boolean): Layer {
+  const { inputs: measured, outputs } = curvature
+  const depth = measured - 1
   const inputs = biased ? measured : depth
-  const blocks = Array.from({ length: groups }, (_, g): Block => {
-    const at = (i: number, j: number): number => gram[g * measured ** 2 + i * measured + j]!
-    let trace = 0
-    for (let i = 0; i < depth; i++) trace += at(i, i)
+  const inverses = known.get(curvature) ?? invertedBlocks(curvature, inputs)
+  known.set(curvature, inverses)
+  const rows = filters / inverses.length
+  const blocks = inverses.map((inverse, g): Block => {
     const own = new Float64Array(rows * inputs)
     for (let o = 0; o < rows; o++) for (let i = 0; i < depth; i++) own[o * inputs + i] = weights[(g * rows + o) * depth + i]!
     // What nothing hangs on, or no image shows, costs nothing.
-    if (trace === 0) return { inputs, inverse: identity(inputs), filters: own, costs: new Float64Array(rows) }
+    const costs = inverse.length > 0 ? outputs.slice(g * rows, (g + 1) * rows) : new Float64Array(rows)
+    return { inputs, inverse: inverse.length > 0 ? inverse.slice() : identity(inputs), filters: own, costs }
+  })
+  return { blocks, cells: depth / channels, depth, biased }
+}
+
+/** [G] inverses of the damped X X^T over the first `inputs` inputs; empty where no image shows any. */
+function invertedBlocks({ inputs: measured, gram }: LayerCurvature, inputs: number): Float64Array[] {
+  const depth = measured - 1
+  return Array.from({ length: gram.length / measured ** 2 }, (_, g) => {
+    const at = (i: number, j: number): number => gram[g * measured ** 2 + i * measured + j]!
+    let trace = 0
+    for (let i = 0; i < depth; i++) trace += at(i, i)
+    if (trace === 0) return new Float64Array(0)
     const added = (damping * trace) / depth
     // Single precision leaves the two halves apart by rounding.
     const damped = new Float64Array(inputs * inputs)
     for (let i = 0; i < inputs; i++) for (let j = 0; j < inputs; j++) damped[i * inputs + j] = (at(i, j) + at(j, i)) / 2 + (i === j ? added : 0)
     invertPositive(damped, inputs)
-    return { inputs, inverse: damped, filters: own, costs: outputs.slice(g * rows, (g + 1) * rows) }
+    return damped
   })
-  return { blocks, cells: depth / channels, depth, biased }
 }
 
 function identity(n: number): Float64Array {

@@ -3,8 +3,9 @@ import { cloneModel, setInitializer } from '../../ir/edit.ts'
 import type { Model } from '../../ir/graph.ts'
 import { f32, floats } from '../../tensor/tensor.ts'
 import type { Budget } from '../budget.ts'
-import { type BudgetOptions, budgetCost, budgetGoals } from '../goals.ts'
-import { leastWidth, narrowerWidth } from '../group-widths.ts'
+import { exchangeWidths } from '../exchange-widths.ts'
+import type { BudgetOptions } from '../goals.ts'
+import { leastWidth } from '../group-widths.ts'
 import type { ChannelGroup } from '../groups.ts'
 import { createElimination, type Elimination, ownBias } from './elimination.ts'
 import type { Curvature } from './measure.ts'
@@ -15,46 +16,26 @@ export interface CurvatureWidthOptions extends BudgetOptions {
   readonly limit?: number
 }
 
-/** Stands for no saving at all, so that prices stay numbers. */
-const nothing = 1e-12
-
 /**
  * Widths that remove at least the asked fractions. Step by step, the group whose next rounding step costs least for what it saves gives it, the cheapest units first;
  * costs count from what is left. Throws UserError where the budget cannot be met.
  */
 export function curvatureWidths(options: CurvatureWidthOptions): Budget {
   const { groups, curvature, limit } = options
-  const cost = budgetCost(options)
-  const full = groups.map((g) => g.channels)
-  const before = cost(full)
-  const least = groups.map((g) => leastWidth(g, options, limit))
-  const goals = budgetGoals(options, cost(least), before)
   const elimination = createElimination(groups, curvature)
   const left = groups.map((g) => allUnits(g))
-  const widths = [...full]
   const costs = new Map<number, number[]>()
-  while (!goals.met(cost(widths))) {
-    const now = goals.size(cost(widths))
-    let best: { index: number; width: number; price: number } | undefined
-    groups.forEach((group, index) => {
-      const from = widths[index]!
-      const width = narrowerWidth(group, from, options)
-      if (width === undefined || width < least[index]!) return
-      const known = costs.get(index) ?? sortedCosts(elimination, group, left[index]!)
+  return exchangeWidths(options, groups.map((g) => leastWidth(g, options, limit)), {
+    price(index, from, next, saved) {
+      const known = costs.get(index) ?? sortedCosts(elimination, groups[index]!, left[index]!)
       costs.set(index, known)
-      const harm = known.slice(0, from - width).reduce((a, c) => a + c, 0)
-      const price = harm / Math.max(now - goals.size(cost(widths.map((w, i) => (i === index ? width : w)))), nothing)
-      if (best === undefined || price < best.price) best = { index, width, price }
-    })
-    if (!best) throw new Error('the budget was said to be within reach')
-    const { index, width } = best
-    while (left[index]!.size > width) removeCheapest(elimination, groups[index]!, left[index]!)
-    widths[index] = width
-    for (const i of neighbours(groups, index)) costs.delete(i)
-  }
-  const { params, macs } = cost(widths)
-  const ratio = widths.reduce((a, w) => a + w, 0) / full.reduce((a, w) => a + w, 0)
-  return { widths: new Map(groups.map((g, i) => [g.id, widths[i]!])), ratio, before: { params: before.params, macs: before.macs }, after: { params, macs } }
+      return known.slice(0, from - next).reduce((a, c) => a + c, 0) / saved
+    },
+    sold(index, width) {
+      while (left[index]!.size > width) removeCheapest(elimination, groups[index]!, left[index]!)
+      for (const i of neighbours(groups, index)) costs.delete(i)
+    },
+  })
 }
 
 export interface Eliminated {

@@ -180,6 +180,50 @@ describe('curvatureWidths and eliminate', () => {
   })
 })
 
+describe('costs that hang together', () => {
+  it('count anew in the layers of what went', () => {
+    const { model, groups } = chain()
+    const head = floats(groups[1]!.consumers[0]!.member.value.initializer!)
+    for (let o = 0; o < 4; o++) head[o * 6] = 0
+    // Unit 0 of b costs nothing to lose, and is what made a dear.
+    const read = { ...curvatureOf(8 * 9 + 1, 6), outputs: Float64Array.of(1e6, 1e-9, 1e-9, 1e-9, 1e-9, 1e-9) }
+    const curvature: Curvature = new Map([['b.w', read], ['head.w', curvatureOf(7, 4)]])
+    const { widths } = curvatureWidths({ model, groups, curvature, removeMacs: 0.3, round: 1 })
+    expect(widths.get('b.w')).toBe(5)
+    expect(widths.get('a.w')).toBeLessThan(8)
+  })
+
+  it('start from the same for widths and for channels', () => {
+    const { model, groups } = chain()
+    const make = (): Curvature => {
+      const seeded = createRng('again')
+      const gram = (inputs: number): Float64Array => {
+        const x = Matrix.from1DArray(inputs, 2 * inputs, Array.from({ length: 2 * inputs ** 2 }, () => seeded.normal()))
+        return Float64Array.from(x.mmul(x.transpose()).to1DArray())
+      }
+      return new Map([['b.w', { inputs: 73, gram: gram(73), outputs: new Float64Array(6).fill(1) }], ['head.w', { inputs: 7, gram: gram(7), outputs: new Float64Array(4).fill(1) }]])
+    }
+    const used = make()
+    const { widths } = curvatureWidths({ model, groups, curvature: used, removeMacs: 0.5, round: 1 })
+    const [after, fresh] = [used, make()].map((curvature) => eliminate(model, groups, curvature, widths))
+    expect(after!.kept).toEqual(fresh!.kept)
+    const weights = ({ model: m }: { model: Model }): Float32Array[] => m.graph.initializers.map((v) => floats(v.initializer!))
+    expect(weights(after!)).toEqual(weights(fresh!))
+  })
+
+  it('leave a bias as it is that another layer has too', () => {
+    const net = new Net(11, [1, 3, 6, 6])
+    const a = net.act('Relu', net.conv('a', net.x, 4))
+    const bias = net.weight('shared.b', [2], 4)
+    const model = net.model(net.convWith('p', a, net.weight('p.w', [2, 4, 1, 1]), bias), net.convWith('q', net.x, net.weight('q.w', [2, 3, 1, 1]), bias))
+    const group = findGroups(model).find((g) => g.id === 'a.w')!
+    const { model: fitted } = eliminate(model, [group], new Map([['p.w', curvatureOf(5, 2)]]), new Map([['a.w', 2]]))
+    const of = (m: Model, name: string): Float32Array => floats(m.graph.initializers.find((v) => v.name === name)!.initializer!)
+    expect(of(fitted, 'shared.b')).toEqual(of(model, 'shared.b'))
+    expect(of(fitted, 'p.w')).not.toEqual(of(model, 'p.w'))
+  })
+})
+
 describe('measureCurvature', () => {
   const size = 16
 
@@ -250,6 +294,61 @@ describe('measureCurvature', () => {
     const found = (await measureCurvature(detector, groups, { ...options, reading: undefined })).get('head.w')!
     expect([...found.outputs]).toEqual([1])
     expect(found.gram[24]).toBeCloseTo(1, 6)
+  })
+
+  it('takes means over batches, and what several outputs lose adds up in squares', async () => {
+    const net = new Net(13, ['N', 3, size, size])
+    const out = net.conv('head', net.conv('a', net.x, 4, 1), 2, 1)
+    const model = createModel(net.b.graph, 17)
+    net.b.output(out, 'out')
+    const { detector, reading: one } = small()
+    const reading: OutputReading = { ...one, fields: [{ ...one.fields[0]!, to: 2 }] }
+    const groups = findGroups(model).filter((g) => g.prunable)
+    const first = { ...groups[0]!, consumers: groups[0]!.producers.map(({ node }) => ({ node, member: groups[0]!.producers[0]!.member })) }
+    const many = { batches: 8, skipped: [], epoch: async function* () { for (let i = 0; i < 8; i++) yield { images: data, samples: [{}, {}] } } } as never
+    const found = (await measureCurvature({ ...detector, model }, [first], { ...options, images: many, reading })).get('a.w')!
+    const energy = floats((await runModel(model, { x: f32(data, [2, 3, size, size]) })).out!).reduce((sum, v) => sum + v * v, 0)
+    const head = floats(model.graph.initializers.find((v) => v.name === 'head.w')!.initializer!)
+    for (let o = 0; o < 4; o++) {
+      // 8 x 512 draws of two signs: the product of both has a mean of 0 within a few hundredths.
+      const [u, v] = [head[o]!, head[4 + o]!]
+      const each = found.outputs[o]! / ((2 * size * size) / energy)
+      expect(Math.abs(each - (u * u + v * v))).toBeLessThan(0.1 * Math.abs(2 * u * v))
+    }
+  })
+
+  it('adds up over layers that share a weight', async () => {
+    const net = new Net(15, ['N', 3, size, size])
+    const a = net.act('Relu', net.conv('a', net.x, 4, 1))
+    const shared = net.weight('shared.w', [2, 4, 1, 1])
+    const [left, right] = [net.convWith('left', a, shared), net.convWith('right', net.act('Relu', net.b.op('Neg', [a])), shared)]
+    const model = createModel(net.b.graph, 17)
+    net.b.output(left, 'left')
+    net.b.output(right, 'right')
+    const { detector } = small()
+    const found = (await measureCurvature({ ...detector, model }, findGroups(model).filter((g) => g.prunable), { ...options, reading: undefined })).get('shared.w')!
+    expect([...found.outputs]).toEqual([2, 2])
+    // The right one reads nothing but zeros: the means are half of the left one's.
+    const inputs = relus(model)
+    const places = 2 * size * size
+    let mean = 0
+    for (let p = 0; p < places; p++) mean += inputs(1, p) ** 2 / (2 * places)
+    expect(found.gram[1 * 5 + 1]).toBeCloseTo(mean, 5)
+  })
+
+  it('moves what an input adds that never changes into the bias, and what a copy adds to the other', async () => {
+    const { detector, reading, groups } = small()
+    const of = (name: string): Float32Array => floats(detector.model.graph.initializers.find((v) => v.name === name)!.initializer!)
+    of('a.w').set([1, 0, 0, /* always 1 */ 0, 0, 0, /* the copy */ 1, 0, 0, 0, 1, 0])
+    of('a.b').set([0.5, 1, 0.5, 0.5])
+    of('head.w').set([1, -0.5, 0.5, 1.5])
+    const { kept, model } = eliminate(detector.model, groups, await measureCurvature(detector, groups, { ...options, reading }), new Map([['a.w', 2]]))
+    expect(kept.get('a.w')).toContain(3)
+    expect(kept.get('a.w')).not.toContain(1)
+    const cut = applyPlan(model, makePlan(groups, kept, { method: 'backward' }))
+    const [was, is] = await Promise.all([detector.model, cut].map(async (m) => floats((await runModel(m, { x: f32(data, [2, 3, size, size]) })).out!)))
+    const energy = was!.reduce((sum, v) => sum + v * v, 0)
+    expect(was!.reduce((sum, v, i) => sum + (v - is![i]!) ** 2, 0) / energy).toBeLessThan(1e-3)
   })
 
   it('lets a channel go first that is a copy of another', async () => {

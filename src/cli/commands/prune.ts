@@ -94,18 +94,19 @@ async function chooseAndPrune(path: string, options: Options & { readonly data: 
   const follows = followsOf(detector, options, path)
   const finetune = finetuneOf(options, follows)
   const lcp = lcpOf(options, follows, criterion)
-  const staged = criterion.needs === 'joint'
+  const joint = criterion.needs === 'joint'
   const backward = selectsBackward({ criterion, lcp })
+  const staged = joint && !backward
   const curved = backward || options.widths === 'curvature'
   if (asked.adaptive && (!staged || lcp.select !== 'greedy')) throw new UserError(`--epsilon alone leaves it to greedy selection how many channels stay, and --method ${options.method} selects otherwise here; give --select greedy with a method that has it, or a budget such as --remove-params 0.7`)
   if (options.epsilon !== undefined && staged && lcp.select !== 'greedy') throw new UserError('--epsilon has no meaning with one-shot selection; give --select greedy, or leave it out')
   const tunes = (rounds.count > 1 && rounds.epochs > 0) || (!options.dryRun && (finetune.epochs > 0 || finetune.totalPasses !== undefined))
-  const trains = (staged && !backward) || criterion.needs === 'loss' || tunes
+  const trains = staged || criterion.needs === 'loss' || tunes
   const teacher = trains && follows === 'teacher' ? teacherOf(detector, options, path) : undefined
   if (trains) assertTrainableWith(detector, teacher, staged ? lcp.batch : finetune.batch)
   const { model } = detector
   const groups = chooseGroups(detector, asked)
-  if (staged && !backward) stageEndsOf(detector, lcp, groups, path)
+  if (staged) stageEndsOf(detector, lcp, groups, path)
   assertScorable(criterion, groups, follows === 'teacher')
   if (curved) assertCurved(groups, backward ? '--select backward' : '--widths curvature')
   const latency = await openLatency({ model, path, groups, options, context, listener: both(context.listener, run.listener) })
@@ -133,7 +134,7 @@ async function chooseAndPrune(path: string, options: Options & { readonly data: 
     listener: both(context.listener, run.listener),
   }
   const identity = await fileIdentity(path)
-  const origin = { model: path, method: options.method, arch: detector.card.architecture, data: options.data, split: test.dataset.split, seed: options.seed, options, ...(staged && { lcp }), versions: await versionsOf(options) }
+  const origin = { model: path, method: options.method, arch: detector.card.architecture, data: options.data, split: test.dataset.split, seed: options.seed, options, ...(joint && { lcp }), versions: await versionsOf(options) }
   await run.during(async () => {
     const start = performance.now()
     const sources = await images.label({ train: trains || !options.dryRun, measured: !options.dryRun }, pruning)
